@@ -1,0 +1,2 @@
+//! certus
+fn main() {}

@@ -1,0 +1,139 @@
+//! What is written at once.
+//!
+//! The verbs are those of queues, not of keys, so that a run of
+//! acknowledgements is one record and a segmented log fits beneath.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::mqtt::{MessageId, Qos};
+
+/// Names one life of a session; a clean start makes a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionUid(pub u64);
+
+/// Typed tables beside the queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Persistent sessions by tenant and client identifier.
+    Sessions,
+    /// Subscriptions of persistent sessions, by session and filter.
+    Subscriptions,
+    /// Retained messages by tenant and topic.
+    Retained,
+    /// Wills that wait for their delay.
+    Wills,
+}
+
+/// A message whose bytes are shared by all the queues that wait for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// The identity of the publication.
+    pub id: MessageId,
+    /// Where it was published to.
+    pub topic: Box<str>,
+    /// Properties that are passed on, in wire form.
+    pub properties: Box<[u8]>,
+    /// The application's bytes.
+    pub payload: Bytes,
+    /// The quality of service of the publication.
+    pub qos: Qos,
+    /// When it expires, in milliseconds since 1970.
+    pub expires_at: Option<u64>,
+}
+
+/// One message in one session's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueEntry {
+    /// Its place in the queue; grows, and is never used twice in a session.
+    pub seq: u64,
+    /// The quality of service to deliver with.
+    pub qos: Qos,
+    /// The RETAIN flag to deliver with.
+    pub retain: bool,
+    /// The subscription identifiers to deliver with.
+    pub subscription_ids: Box<[u32]>,
+    /// The message.
+    pub message: Arc<StoredMessage>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Adds an entry to a session's queue.
+    Enqueue {
+        /// Whose queue.
+        session: SessionUid,
+        /// What is added.
+        entry: QueueEntry,
+    },
+    /// Ends every entry below `up_to`, and those named in `sparse`.
+    Advance {
+        /// Whose queue.
+        session: SessionUid,
+        /// The first entry that is still wanted.
+        up_to: u64,
+        /// Entries above it that are not.
+        sparse: Vec<u64>,
+    },
+    /// PUBREC arrived for an outgoing QoS 2 entry: from now on PUBREL is
+    /// what is resent.
+    Released {
+        /// Whose queue.
+        session: SessionUid,
+        /// Which entry.
+        seq: u64,
+    },
+    /// Remembers or forgets the packet identifier of an incoming QoS 2
+    /// publication.
+    SetInbound {
+        /// Whose.
+        session: SessionUid,
+        /// The client's packet identifier.
+        packet_id: u16,
+        /// Received and not released yet.
+        held: bool,
+    },
+    /// Forgets a session's queue and inbound identifiers.
+    DropSession {
+        /// Whose.
+        session: SessionUid,
+    },
+    /// Writes a value.
+    Put {
+        /// Where.
+        table: Table,
+        /// The key.
+        key: Vec<u8>,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Deletes a value.
+    Delete {
+        /// Where.
+        table: Table,
+        /// The key.
+        key: Vec<u8>,
+    },
+}
+
+/// Changes that become durable together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// In the order in which they happen.
+    pub ops: Vec<Op>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Adds one change.
+    pub fn push(&mut self, op: Op) {
+        self.ops.push(op);
+    }
+}

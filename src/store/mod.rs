@@ -1,0 +1,106 @@
+//! What must outlive a connection: one trait, one write verb.
+//!
+//! What lives here: the contract of [`Store`], its batches and its backends.
+//! What does not: which changes need an acknowledgement to wait (`session`,
+//! `delivery`). Invariant: what was appended at a position that [`Store::durable`]
+//! has reached is there again after a crash, to the level that was configured.
+//!
+//! # The contract
+//!
+//! 1. [`Store::append`] takes a whole [`Batch`], never waits for a disk and can
+//!    not be cancelled. Batches become durable in the order of their positions,
+//!    each of them whole or not at all.
+//! 2. The answer [`Position::NONE`] means that nothing needs to be waited for.
+//! 3. Nobody awaits a commit. A connection keeps what it may say only later
+//!    beside the position that it waits for, and asks with [`Store::wake_at`] to
+//!    be woken once.
+//! 4. Reads see what was appended, durable or not: a session that moves to
+//!    another connection must find its own queue.
+//! 5. After a failed sync the store is latched: [`Store::append`] answers
+//!    [`StoreError::Latched`], and `durable` never moves again.
+
+mod batch;
+
+pub use batch::{Batch, Op, QueueEntry, SessionUid, StoredMessage, Table};
+
+use std::task::{Context, Poll, Waker};
+
+/// How far a store has come. Positions grow by every append that needs the
+/// disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Always durable: nothing was written, or nothing needs a disk.
+    pub const NONE: Self = Self(0);
+}
+
+/// Why a store did not take a batch or did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A sync failed earlier; what is on the disk is not known any more.
+    #[error("the store stopped after a failed sync; restart the broker once the disk is sound")]
+    Latched,
+    /// There is no space for more.
+    #[error("the store is full; free space on its disk")]
+    Full,
+    /// The medium failed.
+    #[error("the store could not be read: {0}")]
+    Io(String),
+}
+
+/// A place for what must outlive a connection. See the module's contract.
+pub trait Store: Send + Sync + 'static {
+    /// Takes `batch` and gives the position at which it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] and [`StoreError::Latched`] leave nothing of the
+    /// batch behind.
+    fn append(&self, batch: Batch) -> Result<Position, StoreError>;
+
+    /// Everything up to here survives a crash.
+    fn durable(&self) -> Position;
+
+    /// Asks to be woken when `position` is durable, or when it never will be.
+    /// Answers false, and keeps nothing, if it is durable already.
+    fn wake_at(&self, position: Position, waker: &Waker) -> bool;
+
+    /// Whether the store is latched; see the contract, point 5.
+    fn is_latched(&self) -> bool;
+
+    /// Reads up to `limit` entries of a session's queue from `from` on, in
+    /// order, without the ones that were advanced over or removed.
+    fn poll_queue(
+        &self,
+        cx: &mut Context<'_>,
+        session: SessionUid,
+        from: u64,
+        limit: usize,
+    ) -> Poll<Result<Vec<QueueEntry>, StoreError>>;
+
+    /// The packet identifiers of QoS 2 publications that `session` has sent
+    /// and not released.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn inbound(&self, session: SessionUid) -> Result<Vec<u16>, StoreError>;
+
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Up to `limit` pairs whose keys begin with `prefix` and come behind
+    /// `after`, in order of their keys.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+}
