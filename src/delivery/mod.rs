@@ -1,1 +1,5 @@
-//! The `delivery` room.
+//! From a routed message to the queues of its recipients.
+
+mod settings;
+
+pub use settings::Settings;

@@ -1,1 +1,5 @@
-//! The `net` room.
+//! Sockets, TLS and the driver of a connection.
+
+mod settings;
+
+pub use settings::{ListenerSettings, Settings};

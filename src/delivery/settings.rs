@@ -1,0 +1,35 @@
+//! What the delivery side lets an operator choose.
+
+/// Bounds of queues and retained messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Messages that wait for a connected client, at most.
+    pub ring_messages: usize,
+    /// Bytes that wait for a connected client, at most.
+    pub ring_bytes: usize,
+    /// Messages kept for a client that is away, at most (MQTT-SES-04).
+    pub offline_messages: usize,
+    /// Bytes kept for a client that is away, at most (MQTT-SES-04).
+    pub offline_bytes: usize,
+    /// Retained messages per tenant, at most.
+    pub retained_messages: usize,
+    /// Bytes of retained messages per tenant, at most.
+    pub retained_bytes: usize,
+    /// How long a newcomer waits for the session of the connection that it
+    /// replaces.
+    pub takeover_timeout: std::time::Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ring_messages: 50_000,
+            ring_bytes: 32 << 20,
+            offline_messages: 10_000,
+            offline_bytes: 64 << 20,
+            retained_messages: 1_000_000,
+            retained_bytes: 1 << 30,
+            takeover_timeout: std::time::Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the network side lets an operator choose.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::mqtt::TenantId;
+
+/// One listening socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Its name in logs and metrics, such as `tls` or `plain`.
+    pub name: String,
+    /// The address to bind; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// The tenant of clients whose certificate, user name and server name
+    /// name none.
+    pub default_tenant: Option<TenantId>,
+}
+
+/// Bounds of connections, in the order in which a connection meets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Length of the queue of connections that the kernel holds for us.
+    pub backlog: u32,
+    /// Connections at most, all listeners together.
+    pub max_connections: usize,
+    /// Connections at most from one address; 0 = no bound.
+    pub max_connections_per_address: usize,
+    /// Handshakes in progress at most (spec.md SEC-04).
+    pub max_handshakes: usize,
+    /// Handshakes in progress at most from one address.
+    pub max_handshakes_per_address: usize,
+    /// A handshake must end within this time (TLS-11).
+    pub handshake_timeout: Duration,
+    /// CONNECT must follow within this time (TLS-11).
+    pub connect_timeout: Duration,
+    /// Bytes at most in front of the end of CONNECT (SEC-04).
+    pub max_connect_bytes: usize,
+    /// Outgoing QoS 1 and 2 messages in flight per client (MQTT-QOS-05).
+    pub max_inflight: u16,
+    /// Incoming QoS 1 and 2 messages that a client may leave unfinished; the
+    /// Receive Maximum that CONNACK announces.
+    pub receive_maximum: u16,
+    /// Topic aliases that a client may use; 0 = none.
+    pub topic_alias_maximum: u16,
+    /// Subscriptions per client.
+    pub max_subscriptions: usize,
+    /// Levels of a topic or filter.
+    pub max_topic_levels: usize,
+    /// The longest keep alive; a longer one, or none, becomes this. 0 =
+    /// clients choose freely.
+    pub max_keep_alive: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            backlog: 4096,
+            max_connections: 100_000,
+            max_connections_per_address: 0,
+            max_handshakes: 1024,
+            max_handshakes_per_address: 256,
+            handshake_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            max_connect_bytes: 64 * 1024,
+            max_inflight: 64,
+            receive_maximum: 1024,
+            topic_alias_maximum: 32,
+            max_subscriptions: 1000,
+            max_topic_levels: 128,
+            max_keep_alive: 0,
+        }
+    }
+}
