@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::identity::TenantSettings;
+use crate::identity::tenant::TenantSettings;
 use crate::{delivery, net};
 
 /// How long an acknowledged message lasts. Source: house decisions on
