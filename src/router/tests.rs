@@ -1,0 +1,1 @@
+//! Tests of the router against the plain reading of the standard.
