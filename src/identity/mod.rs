@@ -7,5 +7,8 @@
 //! client claims, only by what its handshake proved and the current
 //! `TrustSnapshot` allows. The pure half knows only the words of `mqtt`.
 
+pub mod policy;
+pub mod principal;
+pub mod rule;
 pub mod switch;
 pub mod tenant;
