@@ -58,6 +58,15 @@ pub struct QueueEntry {
     pub message: Arc<StoredMessage>,
 }
 
+/// An entry as it is read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// What was enqueued.
+    pub entry: QueueEntry,
+    /// Whether [`Op::Released`] came: PUBREL is what is resent.
+    pub released: bool,
+}
+
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -68,7 +77,8 @@ pub enum Op {
         /// What is added.
         entry: QueueEntry,
     },
-    /// Ends every entry below `up_to`, and those named in `sparse`.
+    /// Ends every entry below `up_to`, and those named in `sparse`; also those
+    /// of them that have not arrived yet.
     Advance {
         /// Whose queue.
         session: SessionUid,

@@ -18,11 +18,22 @@
 //!    another connection must find its own queue.
 //! 5. After a failed sync the store is latched: [`Store::append`] answers
 //!    [`StoreError::Latched`], and `durable` never moves again.
+//! 6. Batches of several publishers reach a queue in any order. An entry that
+//!    was ended before it arrived is dropped, and so is one whose session has
+//!    ended, one whose number is taken, and one whose [`MessageId`] the queue
+//!    holds already.
+//!
+//! [`MessageId`]: crate::mqtt::MessageId
 
 mod batch;
+mod memory;
+mod slow;
 
-pub use batch::{Batch, Op, QueueEntry, SessionUid, StoredMessage, Table};
+pub use batch::{Batch, Op, QueueEntry, Queued, SessionUid, StoredMessage, Table};
+pub use memory::{Contents, MemoryStore, QueueContents};
+pub use slow::{Plan, PlanError, SlowStore};
 
+use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 
 /// How far a store has come. Positions grow by every append that needs the
@@ -76,7 +87,15 @@ pub trait Store: Send + Sync + 'static {
         session: SessionUid,
         from: u64,
         limit: usize,
-    ) -> Poll<Result<Vec<QueueEntry>, StoreError>>;
+    ) -> Poll<Result<Vec<Queued>, StoreError>>;
+
+    /// The first entry of a session's queue that is still wanted, and the
+    /// first number that was never used: where numbering goes on after a
+    /// restart. `0..0` for a session that the store does not know.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn queue_span(&self, session: SessionUid) -> Result<Range<u64>, StoreError>;
 
     /// The packet identifiers of QoS 2 publications that `session` has sent
     /// and not released.
