@@ -85,18 +85,16 @@ impl TopicFilter {
     /// # Errors
     /// Names the first rule of sections 4.7 and 4.8.2 that `text` breaks.
     pub fn new(text: &str) -> Result<Self, TopicError> {
-        if text.is_empty() {
-            return Err(TopicError::Empty);
-        }
-        if text.len() > usize::from(u16::MAX) {
-            return Err(TopicError::TooLong);
-        }
-        let start = match text.strip_prefix(SHARE) {
-            None => 0,
-            Some(rest) => SHARE.len() + group_len(rest)? + 1,
-        };
-        check_levels(text.get(start..).unwrap_or_default())?;
+        let start = path_start(text)?;
         Ok(Self { whole: Arc::from(text), start: u16::try_from(start).unwrap_or(0) })
+    }
+
+    /// Checks `text` without keeping it.
+    ///
+    /// # Errors
+    /// As [`TopicFilter::new`].
+    pub fn check(text: &str) -> Result<(), TopicError> {
+        path_start(text).map(|_| ())
     }
 
     /// The filter as the client wrote it, `$share/<group>/` included.
@@ -147,6 +145,22 @@ impl fmt::Debug for TopicFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", &*self.whole)
     }
+}
+
+/// Checks a whole filter; gives where its path starts.
+fn path_start(text: &str) -> Result<usize, TopicError> {
+    if text.is_empty() {
+        return Err(TopicError::Empty);
+    }
+    if text.len() > usize::from(u16::MAX) {
+        return Err(TopicError::TooLong);
+    }
+    let start = match text.strip_prefix(SHARE) {
+        None => 0,
+        Some(rest) => SHARE.len() + group_len(rest)? + 1,
+    };
+    check_levels(text.get(start..).unwrap_or_default())?;
+    Ok(start)
 }
 
 /// The length of the share name in front of the next `/`.
