@@ -124,6 +124,31 @@ mod tests {
         }
     }
 
+    /// All orders of "change, raise" against "stamp, route": a route that lacks
+    /// the change is never current once the change was raised. Raising first
+    /// breaks it, which shows that the check can fail.
+    #[test]
+    fn no_order_of_events_leaves_a_stale_route_current() {
+        let orders = [[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0], [1, 0, 0, 1], [1, 0, 1, 0], [1, 1, 0, 0]];
+        let stale_and_current = |change_at: usize, order: &[usize; 4]| {
+            let (epochs, name) = (Epochs::default(), topic("a/b"));
+            let (mut table, mut stamp, mut route) = (false, None, None);
+            let mut steps = [0, 0];
+            for &party in order {
+                match (party, steps[party]) {
+                    (0, step) if step == change_at => table = true,
+                    (0, _) => epochs.raise(&filter("a/+")),
+                    (_, 0) => stamp = Some(epochs.stamp(name)),
+                    (_, _) => route = Some(table),
+                }
+                steps[party] += 1;
+            }
+            route == Some(false) && epochs.is_current(&stamp.unwrap())
+        };
+        assert!(!orders.iter().any(|order| stale_and_current(0, order)));
+        assert!(orders.iter().any(|order| stale_and_current(1, order)));
+    }
+
     #[test]
     fn most_other_first_levels_stay_current() {
         let epochs = Epochs::default();

@@ -72,6 +72,14 @@ impl<V> Index<V> {
     }
 }
 
+#[cfg(test)]
+impl<V> Index<V> {
+    /// What is in use of either.
+    pub(super) fn nodes(&self) -> usize {
+        self.exact.len() + self.wild.nodes()
+    }
+}
+
 impl<V: Default> Index<V> {
     /// Calls `change` with the value under `path`, made when there is none,
     /// and answers what it answers.

@@ -26,6 +26,15 @@ pub enum Table {
     Wills,
 }
 
+/// A value of a table, and the key that it is under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
 /// A message whose bytes are shared by all the queues that wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {

@@ -13,7 +13,7 @@ use std::ops::{Bound, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{Batch, Op, Position, Queued, SessionUid, Store, StoreError, Table};
+use super::{Batch, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
 pub use queue::QueueContents;
 use queue::Queues;
 
@@ -158,19 +158,13 @@ impl Store for MemoryStore {
         Ok(lock(self.table(table)).get(key).cloned())
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
         let rows = lock(self.table(table));
         let range = rows.range::<[u8], _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
-        Ok(range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+        Ok(range.take(limit).map(|(key, value)| Row { key: key.clone(), value: value.clone() }).collect())
     }
 }

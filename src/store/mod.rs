@@ -29,7 +29,7 @@ mod batch;
 mod memory;
 mod slow;
 
-pub use batch::{Batch, Op, QueueEntry, Queued, SessionUid, StoredMessage, Table};
+pub use batch::{Batch, Op, QueueEntry, Queued, Row, SessionUid, StoredMessage, Table};
 pub use memory::{Contents, MemoryStore, QueueContents};
 pub use slow::{Plan, PlanError, SlowStore};
 
@@ -110,16 +110,10 @@ pub trait Store: Send + Sync + 'static {
     /// When the medium fails.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Up to `limit` pairs whose keys begin with `prefix` and come behind
+    /// Up to `limit` rows whose keys begin with `prefix` and come behind
     /// `after`, in order of their keys.
     ///
     /// # Errors
     /// When the medium fails.
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError>;
 }

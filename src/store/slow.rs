@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{Batch, MemoryStore, Position, Queued, SessionUid, Store, StoreError, Table};
+use super::{Batch, MemoryStore, Position, Queued, Row, SessionUid, Store, StoreError, Table};
 pub use plan::{Plan, PlanError};
 
 /// See the module.
@@ -297,13 +297,7 @@ impl Store for SlowStore {
         self.live.get(table, key)
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
         self.live.scan(table, prefix, after, limit)
     }
 }
