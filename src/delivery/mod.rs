@@ -1,5 +1,27 @@
 //! From a routed message to the queues of its recipients.
+//!
+//! What lives here: parcels, session queues, fan-out, retained messages, and
+//! who owns a session. What does not: packets and sockets (`net`), protocol
+//! state (`session`), the index of filters (`router`). Invariant: order is fixed
+//! when a queue is entered, before anything is durable; what is acknowledged
+//! later was appended in that order.
 
+mod agenda;
+mod domain;
+mod fanout;
+mod parcel;
+mod queue;
+mod registry;
+mod retained;
+mod route;
 mod settings;
 
+pub use agenda::Agenda;
+pub use domain::{Domain, NEVER};
+pub use fanout::{Fanout, Progress, Publisher, Turn};
+pub use parcel::{Encode, FrameShape, LARGE, MessageRef, Parcel, ParcelBuilder, Payload};
+pub use queue::{Item, Kind, Manner, Overflow, Pushed, Reading, Run, SessionQueue};
+pub use registry::{Claim, Foreign, Outcome, Parked, Registry, Yield};
+pub use retained::{Retained, RetainedFull, RetainedMessages, Scan};
+pub use route::{Mailbox, Recipient, Route};
 pub use settings::Settings;

@@ -1,0 +1,292 @@
+//! From the messages of a turn to the queues of their recipients.
+//!
+//! One parcel, one push and at most one wake per recipient and turn. Order is
+//! fixed here, before anything is durable: queues first, then one batch. What
+//! reaches more than [`SLICE`] recipients is a work list that its driver goes
+//! on with, ahead of everything else that the client sent.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::identity::policy::{Permit, Publish};
+use crate::mqtt::{MessageView, Qos};
+use crate::store::{Batch, Op, Position, QueueEntry, SessionUid, StoredMessage};
+use crate::telemetry::metrics::Counter;
+
+use super::parcel::{Encode, Parcel, ParcelBuilder};
+use super::route::{Recipient, Route, choose};
+use super::{Pushed, SessionQueue};
+
+/// Pushes between two looks at everything else.
+pub const SLICE: usize = 1024;
+
+#[derive(Debug)]
+enum Target {
+    All(Arc<Route>),
+    One(Recipient),
+}
+
+#[derive(Debug)]
+struct Run {
+    target: Target,
+    start: u32,
+    end: u32,
+}
+
+/// One push that is due.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// Equal for the pushes of one queue.
+    queue: usize,
+    run: u32,
+    recipient: u32,
+}
+
+/// Who publishes, as stored messages name it.
+#[derive(Clone, Copy, Debug)]
+pub struct Publisher {
+    /// Its session.
+    pub uid: SessionUid,
+    /// The number of the turn's first message among its publications.
+    pub counter: u64,
+    /// Wall time in milliseconds since 1970.
+    pub now: u64,
+}
+
+/// Gathers the routed messages of a turn; its memory is used again.
+#[derive(Debug, Default)]
+pub struct Turn {
+    builder: ParcelBuilder,
+    runs: Vec<Run>,
+}
+
+impl Turn {
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.builder.is_empty()
+    }
+
+    /// How many messages were added.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.builder.len()
+    }
+
+    /// Adds a message that `route` receives. The permit proves that its
+    /// publisher had the right.
+    pub fn add(&mut self, message: &MessageView<'_>, route: &Arc<Route>, encode: Encode, _: &Permit<Publish>) {
+        if route.is_empty() {
+            Counter::MessagesUnrouted.one();
+            return;
+        }
+        let start = self.builder.len();
+        self.builder.push(message, encode);
+        let end = start + 1;
+        if !route.recipients.is_empty() {
+            match self.runs.last_mut() {
+                Some(Run { target: Target::All(last), end: last_end, .. })
+                    if *last_end == start && Arc::ptr_eq(last, route) =>
+                {
+                    *last_end = end;
+                }
+                _ => self.runs.push(Run { target: Target::All(Arc::clone(route)), start, end }),
+            }
+        }
+        for member in route.groups.iter().filter_map(choose) {
+            self.runs.push(Run { target: Target::One(member), start, end });
+        }
+    }
+
+    /// Makes the parcel and the list of what is due.
+    pub fn finish(&mut self, publisher: Publisher) -> Fanout {
+        let Publisher { uid, counter, now } = publisher;
+        let parcel = self.builder.finish(now, uid, EPOCH, counter);
+        let runs = std::mem::take(&mut self.runs);
+        let due = if runs.len() > 1 { by_queue(&runs) } else { Vec::new() };
+        Fanout {
+            stored: Vec::new(),
+            parcel,
+            runs,
+            due,
+            next: 0,
+            batch: Batch::default(),
+            owed: Vec::new(),
+            congested: None,
+        }
+    }
+}
+
+/// The epoch of a node that is alone.
+const EPOCH: u32 = 1;
+
+/// The pushes of several runs, those of one queue side by side and in order of
+/// the messages.
+fn by_queue(runs: &[Run]) -> Vec<Due> {
+    let mut due = Vec::new();
+    for (run, number) in runs.iter().zip(0..) {
+        for (recipient, index) in run.recipients().iter().zip(0..) {
+            due.push(Due { queue: Arc::as_ptr(&recipient.queue) as usize, run: number, recipient: index });
+        }
+    }
+    due.sort_by_key(|due| due.queue);
+    due
+}
+
+impl Run {
+    fn recipients(&self) -> &[Recipient] {
+        match &self.target {
+            Target::All(route) => &route.recipients,
+            Target::One(recipient) => std::slice::from_ref(recipient),
+        }
+    }
+}
+
+/// Pushes that are due, and what they leave behind.
+#[derive(Debug)]
+pub struct Fanout {
+    parcel: Arc<Parcel>,
+    runs: Vec<Run>,
+    /// Empty when there is only one run: its recipients are the list.
+    due: Vec<Due>,
+    next: usize,
+    stored: Vec<Option<Arc<StoredMessage>>>,
+    batch: Batch,
+    /// Queues with something left to do once the batch is appended.
+    owed: Vec<(Arc<SessionQueue>, Owed)>,
+    congested: Option<Arc<SessionQueue>>,
+}
+
+/// The push at `next`.
+fn upcoming<'a>(runs: &'a [Run], due: &[Due], next: usize) -> Option<(&'a Run, &'a Recipient)> {
+    let (run, recipient) = match runs {
+        [_] => (0, next),
+        _ => due.get(next).map(|due| (due.run as usize, due.recipient as usize))?,
+    };
+    let run = runs.get(run)?;
+    Some((run, run.recipients().get(recipient)?))
+}
+
+fn fire(wake: Option<(*const SessionQueue, Waker)>) {
+    if let Some((_, waker)) = wake {
+        Counter::Wakes.one();
+        waker.wake();
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owed {
+    Settle,
+    Nudge,
+}
+
+/// Whether a fan-out is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Every recipient has its messages.
+    Done,
+    /// There are more; go on soon.
+    More,
+}
+
+impl Fanout {
+    /// Pushes to the next recipients.
+    pub fn advance(&mut self) -> Progress {
+        let runs = std::mem::take(&mut self.runs);
+        let mut wake = None;
+        let mut progress = Progress::More;
+        for _ in 0..SLICE {
+            let Some((run, recipient)) = upcoming(&runs, &self.due, self.next) else {
+                progress = Progress::Done;
+                break;
+            };
+            self.next += 1;
+            self.push(run, recipient, &mut wake);
+        }
+        fire(wake);
+        self.runs = runs;
+        progress
+    }
+
+    /// Pushes one run. A queue is woken behind its last push, so that one turn
+    /// is one wake.
+    fn push(&mut self, run: &Run, recipient: &Recipient, wake: &mut Option<(*const SessionQueue, Waker)>) {
+        let queue = Arc::as_ptr(&recipient.queue);
+        if wake.as_ref().is_some_and(|(other, _)| *other != queue) {
+            fire(wake.take());
+        }
+        let mut pushed = recipient.queue.push(&self.parcel, run.start, run.end, &recipient.manner);
+        Counter::MessagesRouted.add(u64::from(run.end - run.start));
+        if let Some(waker) = pushed.wake.take() {
+            *wake = Some((queue, waker));
+        }
+        if pushed.congested {
+            self.congested = Some(Arc::clone(&recipient.queue));
+        }
+        if pushed.stored > 0 || !pushed.evicted.is_empty() {
+            self.keep(recipient, run, &pushed);
+        }
+        let is_exact = recipient.manner.qos == Qos::ExactlyOnce && self.parcel.highest_qos() == Qos::ExactlyOnce;
+        if is_exact {
+            self.owed.push((Arc::clone(&recipient.queue), Owed::Nudge));
+        }
+    }
+
+    /// Notes what the store must hold of a push.
+    fn keep(&mut self, recipient: &Recipient, run: &Run, pushed: &Pushed) {
+        let session = recipient.queue.uid();
+        if !pushed.evicted.is_empty() {
+            self.batch.push(Op::Advance { session, up_to: 0, sparse: pushed.evicted.clone() });
+        }
+        let Some(first) = pushed.first_seq else { return };
+        let durable = (run.start..run.end).filter(|&index| self.parcel.qos(index) > Qos::AtMostOnce);
+        for (index, seq) in durable.collect::<Vec<_>>().into_iter().zip(first..) {
+            let Some(message) = self.message(index) else { continue };
+            let qos = message.qos.min(recipient.manner.qos);
+            let retain = recipient.manner.retain_as_published && self.is_retained(index);
+            let ids = recipient.manner.ids.iter().flat_map(|ids| ids.iter().map(|id| id.get()));
+            let entry = QueueEntry { seq, qos, retain, subscription_ids: ids.collect(), message };
+            self.batch.push(Op::Enqueue { session, entry });
+        }
+        self.owed.push((Arc::clone(&recipient.queue), Owed::Settle));
+    }
+
+    /// The message at `index`, copied out of the parcel once for all queues.
+    fn message(&mut self, index: u32) -> Option<Arc<StoredMessage>> {
+        let at = index as usize;
+        if self.stored.len() <= at {
+            self.stored.resize(at + 1, None);
+        }
+        let slot = self.stored.get_mut(at)?;
+        if slot.is_none() {
+            *slot = self.parcel.stored(index).map(Arc::new);
+        }
+        slot.clone()
+    }
+
+    fn is_retained(&self, index: u32) -> bool {
+        self.parcel.message(index).is_some_and(|message| message.retain)
+    }
+
+    /// What must be appended now that every recipient has its messages.
+    pub fn take_batch(&mut self) -> Batch {
+        std::mem::take(&mut self.batch)
+    }
+
+    /// Ends the fan-out: its batch is durable at `position`.
+    pub fn appended_at(self, position: Position) {
+        self.parcel.appended_at(position);
+        for (queue, owed) in self.owed {
+            match owed {
+                Owed::Settle => queue.settle(),
+                Owed::Nudge => queue.nudge(),
+            }
+        }
+    }
+
+    /// A recipient whose ring is more than half full, if there is one.
+    #[must_use]
+    pub const fn congested(&self) -> Option<&Arc<SessionQueue>> {
+        self.congested.as_ref()
+    }
+}

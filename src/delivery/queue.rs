@@ -1,0 +1,438 @@
+//! The queue of one session, connected or not.
+//!
+//! What lives here: the bounded ring of what a reader has not taken yet, the
+//! sequence numbers of what is stored, and what happens when the ring is full.
+//! What does not: who reads (`net`), where stored entries lie (`store`).
+//! Invariant: sequence numbers are given under the queue's lock, so the order
+//! of the ring, of the numbers and of the store is one order; a reader that
+//! arrives meets `push` under the same lock, so no wake is lost.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use crate::mqtt::Qos;
+use crate::store::SessionUid;
+use crate::telemetry::metrics::Counter;
+
+use super::{Parcel, Settings};
+
+/// How one recipient wants a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// The highest QoS.
+    pub qos: Qos,
+    /// Whether the publisher's RETAIN flag is kept.
+    pub retain_as_published: bool,
+    /// The subscription identifiers to name.
+    pub ids: Option<Arc<[NonZeroU32]>>,
+}
+
+/// Something that waits in the ring.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A run of a parcel's messages.
+    Run(Run),
+    /// Retained messages belong here; nothing behind it is read before they
+    /// were found. The number names the scan.
+    Marker(u64),
+}
+
+/// A run of a parcel's messages for one recipient.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where the messages lie.
+    pub parcel: Arc<Parcel>,
+    /// The first message.
+    pub start: u32,
+    /// Behind the last one.
+    pub end: u32,
+    /// How they are wanted.
+    pub manner: Manner,
+    /// The number of the first message that is stored, when any is.
+    pub first_seq: Option<u64>,
+    /// What is stored is read from the store; only QoS 0 counts here.
+    pub stored_apart: bool,
+}
+
+/// What may happen to a queue that nobody reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The oldest message goes.
+    DropOldest,
+    /// The newest message goes.
+    DropNewest,
+}
+
+/// Whether a session outlives its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It ends with the connection; nothing is stored.
+    Volatile,
+    /// It is kept; QoS 1 and 2 are stored.
+    Persistent,
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Pushed {
+    /// The number of the first stored message.
+    pub first_seq: Option<u64>,
+    /// How many numbers were given. When there are any,
+    /// [`SessionQueue::settle`] is due once the run is appended.
+    pub stored: u32,
+    /// Numbers of messages that make room, to be removed from the store.
+    pub evicted: Vec<u64>,
+    /// The reader to wake.
+    pub wake: Option<Waker>,
+    /// The ring is more than half full and its reader is at work.
+    pub congested: bool,
+}
+
+/// What a reader finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The ring's items were handed over.
+    Items,
+    /// Entries from the reader's place on wait in the store.
+    Stored,
+    /// Nothing; the reader will be woken.
+    Idle,
+    /// Messages were lost that must not be: the session ends.
+    Overflowed,
+}
+
+/// The queue of one session.
+#[derive(Debug)]
+pub struct SessionQueue {
+    uid: SessionUid,
+    inner: Mutex<Inner>,
+    /// What the reader has taken, in messages and bytes; written by it alone.
+    taken_messages: AtomicU64,
+    taken_bytes: AtomicU64,
+    /// Whether a publisher waits until the ring is emptier.
+    has_waiters: AtomicBool,
+    ring_messages: u64,
+    ring_bytes: u64,
+    offline_messages: u64,
+    offline_bytes: u64,
+    overflow: Overflow,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    connected: bool,
+    reader: Option<Waker>,
+    ring: VecDeque<Item>,
+    pushed_messages: u64,
+    pushed_bytes: u64,
+    next_seq: u64,
+    /// New entries go to the store alone, because nobody reads or the ring
+    /// was full.
+    spilled: bool,
+    /// Runs whose numbers are given and whose batch is not appended yet. A
+    /// reader of the store waits for them, else it would read past them.
+    unsettled: u32,
+    overflowed: bool,
+    /// Entries in the store that are not finished.
+    stored_messages: u64,
+    stored_bytes: u64,
+    /// The first entry that may be evicted.
+    oldest_unsent: u64,
+    waiters: Vec<Waker>,
+}
+
+impl SessionQueue {
+    /// An empty queue whose next number is `next_seq`.
+    #[must_use]
+    pub fn new(uid: SessionUid, kind: Kind, next_seq: u64, overflow: Overflow, settings: &Settings) -> Self {
+        Self {
+            uid,
+            inner: Mutex::new(Inner {
+                kind,
+                connected: false,
+                reader: None,
+                ring: VecDeque::new(),
+                pushed_messages: 0,
+                pushed_bytes: 0,
+                next_seq,
+                spilled: true,
+                unsettled: 0,
+                overflowed: false,
+                stored_messages: 0,
+                stored_bytes: 0,
+                oldest_unsent: next_seq,
+                waiters: Vec::new(),
+            }),
+            taken_messages: AtomicU64::new(0),
+            taken_bytes: AtomicU64::new(0),
+            has_waiters: AtomicBool::new(false),
+            ring_messages: settings.ring_messages as u64,
+            ring_bytes: settings.ring_bytes as u64,
+            offline_messages: settings.offline_messages as u64,
+            offline_bytes: settings.offline_bytes as u64,
+            overflow,
+        }
+    }
+
+    /// Whose queue it is.
+    #[must_use]
+    pub const fn uid(&self) -> SessionUid {
+        self.uid
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change below leaves the fields whole before it can panic.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether entries of QoS 1 and 2 are stored.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.lock().kind
+    }
+
+    /// Whether somebody reads, for the choice among shared subscribers.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.lock().connected
+    }
+
+    /// How many messages wait, stored or not.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        let inner = self.lock();
+        inner.stored_messages.max(inner.pushed_messages - self.taken_messages.load(Ordering::Relaxed))
+    }
+
+    /// The next number that will be given.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.lock().next_seq
+    }
+
+    /// Enters a run of messages; see [`Pushed`].
+    pub fn push(&self, parcel: &Arc<Parcel>, start: u32, end: u32, manner: &Manner) -> Pushed {
+        let messages = u64::from(end - start);
+        let bytes = parcel.run_bytes(start, end) as u64;
+        let durable = durable_in(parcel, start, end, manner.qos);
+        let mut inner = self.lock();
+        let mut pushed = match inner.kind {
+            Kind::Persistent if durable > 0 => self.number(&mut inner, durable, bytes),
+            _ => Pushed::default(),
+        };
+        if !inner.connected {
+            return pushed;
+        }
+        let waiting = inner.pushed_messages - self.taken_messages.load(Ordering::Relaxed);
+        let held = inner.pushed_bytes - self.taken_bytes.load(Ordering::Relaxed);
+        let is_full = waiting + messages > self.ring_messages || (held + bytes > self.ring_bytes && waiting > 0);
+        if is_full {
+            inner.turn_away(messages, durable, &mut pushed);
+        } else if !(inner.spilled && u64::from(durable) == messages && inner.kind == Kind::Persistent) {
+            inner.pushed_messages += messages;
+            inner.pushed_bytes += bytes;
+            let stored_apart = inner.spilled && inner.kind == Kind::Persistent;
+            let first_seq = if stored_apart { None } else { pushed.first_seq };
+            let parcel = Arc::clone(parcel);
+            inner.ring.push_back(Item::Run(Run {
+                parcel,
+                start,
+                end,
+                manner: manner.clone(),
+                first_seq,
+                stored_apart,
+            }));
+            pushed.wake = inner.reader.take();
+        }
+        pushed.congested = (waiting + messages) * 2 > self.ring_messages || (held + bytes) * 2 > self.ring_bytes;
+        pushed
+    }
+
+    /// Gives numbers to `count` entries, or refuses them when the queue of a
+    /// client that is away is full.
+    fn number(&self, inner: &mut Inner, count: u32, bytes: u64) -> Pushed {
+        let mut pushed = Pushed::default();
+        let count64 = u64::from(count);
+        let too_many = inner.stored_messages + count64 > self.offline_messages;
+        let too_large = inner.stored_bytes + bytes > self.offline_bytes && inner.stored_messages > 0;
+        if !inner.connected && (too_many || too_large) {
+            Counter::MessagesDropped.add(count64);
+            if self.overflow == Overflow::DropNewest {
+                return pushed;
+            }
+            let end = inner.next_seq.min(inner.oldest_unsent + count64);
+            pushed.evicted = (inner.oldest_unsent..end).collect();
+            inner.oldest_unsent = end;
+            inner.forget(pushed.evicted.len() as u64);
+        }
+        pushed.first_seq = Some(inner.next_seq);
+        pushed.stored = count;
+        inner.next_seq += count64;
+        inner.stored_messages += count64;
+        inner.stored_bytes += bytes;
+        inner.unsettled += 1;
+        pushed
+    }
+
+    /// Says that a run that was pushed is appended, so that the store may be
+    /// read up to it. Wakes a reader that waited for this.
+    pub fn settle(&self) {
+        let mut inner = self.lock();
+        inner.unsettled = inner.unsettled.saturating_sub(1);
+        let wake = if inner.unsettled == 0 && inner.spilled { inner.reader.take() } else { None };
+        drop(inner);
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes the reader: deliveries that waited for the disk may leave.
+    pub fn nudge(&self) {
+        let wake = self.lock().reader.take();
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives numbers to `count` entries that the reader itself makes.
+    pub fn reserve(&self, count: u64, bytes: u64) -> u64 {
+        let mut inner = self.lock();
+        let first = inner.next_seq;
+        inner.next_seq += count;
+        inner.stored_messages += count;
+        inner.stored_bytes += bytes;
+        first
+    }
+
+    /// Puts a marker behind everything that waits.
+    pub fn mark(&self, scan: u64) {
+        let mut inner = self.lock();
+        inner.ring.push_back(Item::Marker(scan));
+    }
+
+    /// Begins to read; what is stored comes first.
+    pub fn connect(&self, kind: Kind) {
+        let mut inner = self.lock();
+        inner.kind = kind;
+        inner.connected = true;
+        inner.spilled = kind == Kind::Persistent;
+        inner.overflowed = false;
+    }
+
+    /// Ends reading. `next` is the first number that was not sent. What the
+    /// ring holds is stored, or lost by right.
+    pub fn disconnect(&self, next: u64) {
+        let mut inner = self.lock();
+        inner.connected = false;
+        inner.spilled = true;
+        inner.reader = None;
+        inner.ring = VecDeque::new();
+        inner.oldest_unsent = next;
+        inner.pushed_messages = 0;
+        inner.pushed_bytes = 0;
+        self.taken_messages.store(0, Ordering::Relaxed);
+        self.taken_bytes.store(0, Ordering::Relaxed);
+        let waiters = std::mem::take(&mut inner.waiters);
+        drop(inner);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Hands over what waits, or leaves `waker` to be woken. `next` is the
+    /// first number that the reader has not taken.
+    pub fn read(&self, waker: &Waker, next: u64, into: &mut VecDeque<Item>) -> Reading {
+        let mut inner = self.lock();
+        if inner.overflowed {
+            return Reading::Overflowed;
+        }
+        if !inner.ring.is_empty() {
+            std::mem::swap(&mut inner.ring, into);
+            return Reading::Items;
+        }
+        if inner.spilled {
+            if inner.unsettled == 0 && next < inner.next_seq {
+                return Reading::Stored;
+            }
+            inner.spilled = inner.unsettled > 0;
+        }
+        inner.reader = Some(waker.clone());
+        if inner.ring.capacity() > 64 {
+            inner.ring = VecDeque::new();
+        }
+        Reading::Idle
+    }
+
+    /// Counts what the reader is done with, and lets publishers go on.
+    pub fn taken(&self, messages: u64, bytes: u64) {
+        // The reader alone writes these two.
+        let taken = self.taken_messages.load(Ordering::Relaxed) + messages;
+        self.taken_messages.store(taken, Ordering::Relaxed);
+        self.taken_bytes.store(self.taken_bytes.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+        if self.has_waiters.load(Ordering::Acquire) {
+            self.release_waiters(taken);
+        }
+    }
+
+    fn release_waiters(&self, taken: u64) {
+        let mut inner = self.lock();
+        if (inner.pushed_messages - taken) * 4 > self.ring_messages {
+            return;
+        }
+        self.has_waiters.store(false, Ordering::Relaxed);
+        let waiters = std::mem::take(&mut inner.waiters);
+        drop(inner);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Asks to be woken when the ring is three quarters empty again.
+    pub fn wait_for_room(&self, waker: &Waker) {
+        let mut inner = self.lock();
+        if inner.waiters.len() < 4096 && !inner.waiters.iter().any(|other| other.will_wake(waker)) {
+            inner.waiters.push(waker.clone());
+        }
+        self.has_waiters.store(true, Ordering::Release);
+    }
+
+    /// Counts entries of the store that are finished.
+    pub fn finished(&self, count: u64) {
+        if count > 0 {
+            self.lock().forget(count);
+        }
+    }
+}
+
+impl Inner {
+    /// The ring is full: QoS 0 goes; what is stored is read from the store;
+    /// the rest cannot be lost quietly, so its session ends.
+    fn turn_away(&mut self, messages: u64, durable: u32, pushed: &mut Pushed) {
+        match self.kind {
+            Kind::Persistent => {
+                self.spilled = true;
+                Counter::MessagesDropped.add(messages - u64::from(durable));
+            }
+            Kind::Volatile => {
+                Counter::MessagesDropped.add(messages);
+                self.overflowed |= durable > 0;
+                if self.overflowed {
+                    pushed.wake = self.reader.take();
+                }
+            }
+        }
+    }
+
+    /// Sizes of single entries are not kept: the mean stands in for them.
+    fn forget(&mut self, count: u64) {
+        let count = count.min(self.stored_messages);
+        let mean = self.stored_bytes.checked_div(self.stored_messages).unwrap_or(0);
+        self.stored_messages -= count;
+        self.stored_bytes = if self.stored_messages == 0 { 0 } else { self.stored_bytes - mean * count };
+    }
+}
+
+/// How many of the run's messages are delivered with QoS 1 or 2.
+pub(super) fn durable_in(parcel: &Parcel, start: u32, end: u32, wanted: Qos) -> u32 {
+    if wanted == Qos::AtMostOnce || parcel.highest_qos() == Qos::AtMostOnce {
+        return 0;
+    }
+    let count = (start..end).filter(|&index| parcel.qos(index) > Qos::AtMostOnce).count();
+    u32::try_from(count).unwrap_or(0)
+}

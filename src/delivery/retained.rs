@@ -1,0 +1,166 @@
+//! The retained messages of one tenant.
+//!
+//! A slot is replaced under its shard's lock, and what the store must know of
+//! it is appended under the same lock: the lock's order is the log's order.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+
+use crate::mqtt::{MessageView, Qos, TopicFilter, TopicName};
+use crate::router;
+use crate::telemetry::metrics::Gauge;
+
+use super::Settings;
+
+/// A message that is sent to those who subscribe later.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Retained {
+    /// Where it was published to.
+    pub topic: Box<str>,
+    /// The application's bytes.
+    pub payload: Bytes,
+    /// Properties that are passed on, in wire form.
+    pub properties: Box<[u8]>,
+    /// The publisher's quality of service.
+    pub qos: Qos,
+    /// When it expires, in milliseconds since 1970.
+    pub expires_at: Option<u64>,
+}
+
+/// Why a message is not retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the tenant retains as many messages or bytes as it may")]
+pub struct RetainedFull;
+
+const SHARDS: usize = 16;
+
+/// Retained messages by topic.
+#[derive(Debug)]
+pub struct RetainedMessages {
+    shards: [Mutex<router::Retained<Retained>>; SHARDS],
+    hasher: RandomState,
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    max_messages: usize,
+    max_bytes: usize,
+}
+
+/// Where a scan for a new subscription stands.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    filter: TopicFilter,
+    shard: usize,
+    after: Option<Arc<str>>,
+}
+
+impl Scan {
+    /// A scan that begins.
+    #[must_use]
+    pub const fn new(filter: TopicFilter) -> Self {
+        Self { filter, shard: 0, after: None }
+    }
+}
+
+impl RetainedMessages {
+    /// None yet.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::default(),
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            max_messages: settings.retained_messages,
+            max_bytes: settings.retained_bytes,
+        }
+    }
+
+    fn shard(&self, number: usize) -> Option<MutexGuard<'_, router::Retained<Retained>>> {
+        // A map is whole between any two calls.
+        Some(self.shards.get(number)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps `message` for its topic [MQTT-3.3.1-5], or forgets the one there
+    /// if the payload is empty [MQTT-3.3.1-6] [MQTT-3.3.1-7]. `log` is called
+    /// under the lock that orders changes of this topic.
+    ///
+    /// # Errors
+    /// [`RetainedFull`] when the tenant's bound is reached; nothing is changed.
+    pub fn set<T>(&self, message: &MessageView<'_>, now: u64, log: impl FnOnce() -> T) -> Result<T, RetainedFull> {
+        let number = (self.hasher.hash_one(message.topic.as_str()) >> 60) as usize % SHARDS;
+        let Some(mut shard) = self.shard(number) else { return Err(RetainedFull) };
+        let bytes = message.topic.as_str().len() + message.payload.len() + message.properties.len();
+        let old = shard.get(message.topic).map(|old| size(old));
+        let is_new = old.is_none() && !message.payload.is_empty();
+        let full = self.messages.load(Ordering::Relaxed) + usize::from(is_new) > self.max_messages
+            || self.bytes.load(Ordering::Relaxed) + bytes > self.max_bytes;
+        if full && !message.payload.is_empty() {
+            return Err(RetainedFull);
+        }
+        if message.payload.is_empty() {
+            shard.remove(message.topic);
+        } else {
+            shard.put(message.topic, Arc::new(retained(message, now)), bytes);
+        }
+        self.count(is_new, bytes, old, message.payload.is_empty());
+        Ok(log())
+    }
+
+    fn count(&self, is_new: bool, bytes: usize, old: Option<usize>, cleared: bool) {
+        let added = if cleared { 0 } else { bytes };
+        self.bytes.fetch_add(added, Ordering::Relaxed);
+        self.bytes.fetch_sub(old.unwrap_or(0), Ordering::Relaxed);
+        Gauge::RetainedBytes.add(added.cast_signed() as i64 - old.unwrap_or(0).cast_signed() as i64);
+        if is_new {
+            self.messages.fetch_add(1, Ordering::Relaxed);
+            Gauge::RetainedMessages.add(1);
+        } else if cleared && old.is_some() {
+            self.messages.fetch_sub(1, Ordering::Relaxed);
+            Gauge::RetainedMessages.add(-1);
+        }
+    }
+
+    /// Looks at up to `limit` topics and adds what matches to `found`. Answers
+    /// whether the scan is complete.
+    pub fn scan(&self, scan: &mut Scan, limit: usize, now: u64, found: &mut Vec<Arc<Retained>>) -> bool {
+        let Some(shard) = self.shard(scan.shard) else { return true };
+        let slice = shard.scan(&scan.filter, scan.after.as_deref(), limit);
+        drop(shard);
+        let fresh = slice.found.into_iter().map(|(_, message)| message).filter(|message| !is_expired(message, now));
+        found.extend(fresh);
+        scan.after = slice.next;
+        scan.shard += usize::from(scan.after.is_none());
+        scan.shard >= SHARDS
+    }
+}
+
+fn retained(message: &MessageView<'_>, now: u64) -> Retained {
+    Retained {
+        topic: message.topic.as_str().into(),
+        payload: Bytes::copy_from_slice(message.payload),
+        properties: message.properties.into(),
+        qos: message.qos,
+        expires_at: message.expiry.map(|seconds| now + u64::from(seconds) * 1000),
+    }
+}
+
+fn size(message: &Retained) -> usize {
+    message.topic.len() + message.payload.len() + message.properties.len()
+}
+
+fn is_expired(message: &Retained, now: u64) -> bool {
+    message.expires_at.is_some_and(|at| at <= now)
+}
+
+/// The topic of a retained message.
+impl Retained {
+    /// Its topic, which was checked when it was published.
+    #[must_use]
+    pub fn topic(&self) -> Option<TopicName<'_>> {
+        TopicName::new(&self.topic).ok()
+    }
+}
