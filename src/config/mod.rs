@@ -1,1 +1,265 @@
-//! The `config` room.
+//! What the broker is told to be: flags, variables, `config.toml`.
+//!
+//! What lives here: reading all of it into the settings of the parts, with
+//! every mistake reported at once. What does not: what the settings do.
+//! Invariant: a configuration is taken whole or not at all; nothing starts or
+//! changes on half of one.
+
+mod anchors;
+mod bounds;
+mod document;
+mod error;
+mod listeners;
+mod sources;
+mod tenants;
+mod units;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{Complaint, Place, Problem, Problems};
+pub use sources::{DEFAULT_FILE, Flag, Sources, variable_for};
+pub use units::{duration, show_duration, show_size, size};
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use crate::broker;
+use crate::telemetry::logging;
+
+use document::{Reader, Scope};
+
+/// Everything that was configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the broker is made of.
+    pub broker: broker::Settings,
+    /// Where certificates lie, and the development PKI is made.
+    pub certs_dir: PathBuf,
+    /// Where the broker keeps its state.
+    pub state_dir: PathBuf,
+    /// Names that clients call the broker by, beside those that it knows.
+    pub server_names: Vec<String>,
+    /// What is logged.
+    pub log_level: logging::Level,
+    /// How it is written.
+    pub log_format: logging::Format,
+    /// Threads that serve connections; 0 stands for one per core.
+    pub worker_threads: usize,
+    /// A file that moves the wall time, for tests.
+    pub test_clock: Option<PathBuf>,
+    /// What the person who runs the broker should know, though it is no
+    /// mistake.
+    pub notes: Vec<String>,
+}
+
+/// What must lie in the certificates directory before the anchors are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The directory.
+    pub certs_dir: PathBuf,
+    /// Whether the server's certificate has its default name there.
+    pub server: bool,
+    /// Whether the device CA of the development PKI is an anchor.
+    pub devices: bool,
+    /// Names for the server's certificate.
+    pub server_names: Vec<String>,
+}
+
+/// The server's certificate in the certificates directory, by default.
+const SERVER_CERTIFICATE: &str = "server.pem";
+/// Its key.
+const SERVER_KEY: &str = "server.key";
+
+/// Reads the configuration. `prepare` is called once, when nothing is wrong
+/// with what was read; it may make the development PKI, and answers which
+/// files would only be made at the start.
+///
+/// # Errors
+/// All mistakes that were found.
+pub fn load(
+    sources: &Sources,
+    prepare: impl FnOnce(&Plan) -> Result<Vec<PathBuf>, Problem>,
+) -> Result<Config, Problems> {
+    let (text, present) = file(sources)?;
+    let scope = Scope::new(sources.file().display().to_string(), &text, sources);
+    let (document, syntax) = DeTable::parse_recoverable(&text);
+    for error in &syntax {
+        let place = scope.place_at(error.span().map_or(0, |span| span.start));
+        let reason = format!("this is not TOML ({})", error.message().replace('\n', ", "));
+        scope.report(place, "", Complaint::new(reason, "see https://toml.io/en/v1.0.0"));
+    }
+    if !syntax.is_empty() {
+        return Err(Problems(scope.into_problems()));
+    }
+    let config = read(&scope, document.get_ref(), present, prepare);
+    let problems = sorted(scope.into_problems());
+    if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+}
+
+/// The text of the file; nothing when the default one is absent.
+fn file(sources: &Sources) -> Result<(String, bool), Problems> {
+    match std::fs::read_to_string(sources.file()) {
+        Ok(text) => Ok((text, true)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !sources.is_file_named() => {
+            Ok((String::new(), false))
+        }
+        Err(error) => {
+            let place = Place::File { name: sources.file().display().to_string(), line: 0 };
+            let complaint =
+                Complaint::new(format!("it cannot be read ({error})"), "name a readable file with --config");
+            Err(Problems(vec![Problem { place, key: String::new(), complaint }]))
+        }
+    }
+}
+
+fn read<'a>(
+    scope: &'a Scope<'a>,
+    document: &'a DeTable<'a>,
+    present: bool,
+    prepare: impl FnOnce(&Plan) -> Result<Vec<PathBuf>, Problem>,
+) -> Config {
+    let top = Reader::top(scope, document);
+    let certs_dir = top.read("certs_dir", PathBuf::from("certs"), values::path);
+    let state_dir = top.read("state_dir", PathBuf::from("data"), values::path);
+    let test_clock = top.read("test_clock", None, |given| values::path(given).map(Some));
+    let worker_threads = top.read("worker_threads", 0, values::whole(0..=1024));
+    let (log_level, log_format) = log(&top);
+    let (server_tls, server_names, server) = server_tls(&top, &certs_dir);
+    let (durability, slow_store) = storage(&top);
+    let (net, delivery) = (bounds::net(&top), bounds::delivery(&top));
+    let entries = tenants::tenants(&top);
+    let named: Vec<_> = entries.iter().map(|entry| entry.settings.clone()).collect();
+    let listeners = listeners::listeners(&top, &named);
+    top.close();
+    let notes = beside(scope, present);
+    let device_ca = Path::new(tenants::DEFAULT_ANCHOR);
+    let devices = entries.iter().flat_map(|entry| &entry.anchors).any(|anchor| anchor.file == device_ca);
+    let plan = Plan { certs_dir, server, devices, server_names };
+    let made_at_start = prepared(scope, &plan, prepare);
+    let tenants = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
+    let broker = broker::Settings { listeners, server_tls, net, delivery, tenants, durability, slow_store };
+    let Plan { certs_dir, server_names, .. } = plan;
+    Config { broker, certs_dir, state_dir, server_names, log_level, log_format, worker_threads, test_clock, notes }
+}
+
+/// On a sound document the plan is carried out; otherwise nothing is made, and
+/// what would have been made is not missed.
+fn prepared(
+    scope: &Scope<'_>,
+    plan: &Plan,
+    prepare: impl FnOnce(&Plan) -> Result<Vec<PathBuf>, Problem>,
+) -> Vec<PathBuf> {
+    let development = vec![plan.certs_dir.join(tenants::DEFAULT_ANCHOR)];
+    if !scope.is_sound() {
+        return development;
+    }
+    prepare(plan).unwrap_or_else(|problem| {
+        scope.report(problem.place, problem.key, problem.complaint);
+        development
+    })
+}
+
+fn log(top: &Reader<'_>) -> (logging::Level, logging::Format) {
+    let table = top.table("log");
+    let level = table.read("level", logging::Level::default(), |given| {
+        let text = values::text(given)?;
+        text.parse().map_err(|_| {
+            let remedy = "write off, error, warn, info, debug or trace, or a list such as \"info,certus::net=debug\"";
+            Complaint::new(format!("{text:?} is not a log level"), remedy)
+        })
+    });
+    let format = table.read("format", logging::Format::default(), |given| match given.text() {
+        Some("text") => Ok(logging::Format::Text),
+        Some("json") => Ok(logging::Format::Json),
+        _ => {
+            let reason = format!("{} is no format of log lines", given.shown());
+            Err(Complaint::new(reason, values::one_of(["text", "json"].into_iter())))
+        }
+    });
+    table.close();
+    (level, format)
+}
+
+/// Where the server's certificate is, what it is called, and whether it is that
+/// of the development PKI.
+fn server_tls(top: &Reader<'_>, certs_dir: &Path) -> (broker::ServerTls, Vec<String>, bool) {
+    let table = top.table("server_tls");
+    let certificate = table.read("cert", PathBuf::from(SERVER_CERTIFICATE), values::path);
+    let key = table.read("key", PathBuf::from(SERVER_KEY), values::path);
+    let names = table.read("names", Vec::new(), names);
+    table.close();
+    let development = certificate == Path::new(SERVER_CERTIFICATE) && key == Path::new(SERVER_KEY);
+    let server_tls = broker::ServerTls { certificate: certs_dir.join(certificate), key: certs_dir.join(key) };
+    (server_tls, names, development)
+}
+
+/// Host names and addresses that a certificate can hold.
+fn names(given: document::Given<'_>) -> Result<Vec<String>, Complaint> {
+    let names = values::texts(given)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '*' | '_');
+    let bad = |name: &&String| {
+        let is_host = !name.is_empty() && name.len() <= 253 && name.chars().all(good);
+        !is_host && name.parse::<std::net::IpAddr>().is_err()
+    };
+    match names.iter().find(bad) {
+        None => Ok(names),
+        Some(name) => {
+            let reason = format!("{name:?} is neither a host name nor an address");
+            Err(Complaint::new(reason, "write names such as \"broker.lan\" or \"192.0.2.7\""))
+        }
+    }
+}
+
+fn storage(top: &Reader<'_>) -> (broker::Durability, Option<String>) {
+    let table = top.table("storage");
+    let durability = table.read("durability", broker::Durability::Memory, |given| match given.text() {
+        Some("memory") => Ok(broker::Durability::Memory),
+        Some("fsync" | "os") => {
+            let reason = format!("{} needs a store on disk, which this version does not have", given.shown());
+            Err(Complaint::new(reason, "write \"memory\": everything lasts until the process ends"))
+        }
+        _ => {
+            let reason = format!("{} is no level of durability", given.shown());
+            Err(Complaint::new(reason, values::one_of(["memory"].into_iter())))
+        }
+    });
+    let slow = table.read("slow_store", None, |given| {
+        if cfg!(debug_assertions) {
+            return values::text(given).map(Some);
+        }
+        Err(Complaint::new("the slow store is a test double of debug builds", "remove it"))
+    });
+    table.close();
+    (durability, slow)
+}
+
+/// Flags for unknown keys are mistakes. Unknown variables are notes: other
+/// programs set variables too.
+fn beside(scope: &Scope<'_>, present: bool) -> Vec<String> {
+    let known = scope.known();
+    for flag in scope.sources().flags_beside(&known) {
+        let remedy = document::suggestion(&flag.key, known.iter().map(String::as_str));
+        let complaint = Complaint::new("no such key", remedy);
+        scope.report(Place::Flag(flag.name.clone()), flag.key.clone(), complaint);
+    }
+    let mut notes: Vec<String> = Vec::new();
+    if !present {
+        notes.push(format!("there is no {}; the defaults hold", scope.sources().file().display()));
+    }
+    for name in scope.sources().variables_beside(&known) {
+        notes.push(format!("the variable {name} stands for no key and is not read"));
+    }
+    notes
+}
+
+/// In the order of the file, then flags and variables.
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| match &problem.place {
+        Place::File { line, .. } => *line,
+        _ => usize::MAX,
+    });
+    problems
+}

@@ -1,0 +1,65 @@
+//! The numbers: `[limits]`, `[session]`, `[queues]`.
+//!
+//! What lives here: one key for each field of the settings of `net` and
+//! `delivery`. What does not: what a bound does; the field says so. Invariant:
+//! the defaults are those of the settings themselves.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::{delivery, net};
+
+use super::document::Reader;
+use super::values::{duration, size, whole};
+
+const SOME: RangeInclusive<usize> = 1..=1_000_000_000;
+const NONE_OR_SOME: RangeInclusive<usize> = 0..=1_000_000_000;
+const BYTES: RangeInclusive<usize> = 1024..=1 << 50;
+
+/// A wait that somebody notices, and no longer than an hour.
+const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+
+pub(super) fn net(top: &Reader<'_>) -> net::Settings {
+    let default = net::Settings::default();
+    let (limits, session) = (top.table("limits"), top.table("session"));
+    let of = |key, default, range| limits.read(key, default, whole(range));
+    let settings = net::Settings {
+        backlog: limits.read("backlog", default.backlog, whole(1..=1_000_000)),
+        max_connections: of("max_connections", default.max_connections, SOME),
+        max_connections_per_address: of(
+            "max_connections_per_address",
+            default.max_connections_per_address,
+            NONE_OR_SOME,
+        ),
+        max_handshakes: of("max_handshakes", default.max_handshakes, SOME),
+        max_handshakes_per_address: of("max_handshakes_per_address", default.max_handshakes_per_address, SOME),
+        handshake_timeout: limits.read("handshake_timeout", default.handshake_timeout, duration(WAIT)),
+        connect_timeout: limits.read("connect_timeout", default.connect_timeout, duration(WAIT)),
+        max_connect_bytes: limits.read("max_connect_bytes", default.max_connect_bytes, size(256..=1 << 28)),
+        max_inflight: session.read("max_inflight", default.max_inflight, whole(1..=u16::MAX)),
+        receive_maximum: session.read("receive_maximum", default.receive_maximum, whole(1..=u16::MAX)),
+        topic_alias_maximum: session.read("topic_alias_maximum", default.topic_alias_maximum, whole(0..=u16::MAX)),
+        max_subscriptions: session.read("max_subscriptions", default.max_subscriptions, whole(SOME)),
+        max_topic_levels: session.read("max_topic_levels", default.max_topic_levels, whole(1..=32_768)),
+        max_keep_alive: session.read("max_keep_alive", default.max_keep_alive, whole(0..=u16::MAX)),
+    };
+    limits.close();
+    session.close();
+    settings
+}
+
+pub(super) fn delivery(top: &Reader<'_>) -> delivery::Settings {
+    let default = delivery::Settings::default();
+    let queues = top.table("queues");
+    let settings = delivery::Settings {
+        ring_messages: queues.read("ring_messages", default.ring_messages, whole(SOME)),
+        ring_bytes: queues.read("ring_bytes", default.ring_bytes, size(BYTES)),
+        offline_messages: queues.read("offline_messages", default.offline_messages, whole(NONE_OR_SOME)),
+        offline_bytes: queues.read("offline_bytes", default.offline_bytes, size(BYTES)),
+        retained_messages: queues.read("retained_messages", default.retained_messages, whole(NONE_OR_SOME)),
+        retained_bytes: queues.read("retained_bytes", default.retained_bytes, size(BYTES)),
+        takeover_timeout: queues.read("takeover_timeout", default.takeover_timeout, duration(WAIT)),
+    };
+    queues.close();
+    settings
+}
