@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// A century: a date moved by no more can be written in every form.
+const FARTHEST: i64 = 3_155_760_000;
+
 /// A source of time that is cheap to clone. All clones share one offset.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
@@ -90,9 +93,10 @@ impl Clock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::from("0"),
             Err(error) => return Err(error),
         };
-        let seconds = text.trim().parse().map_err(|_| {
-            let what = format!("{}: expected a whole number of seconds, found {:?}", file.display(), text.trim());
-            io::Error::new(io::ErrorKind::InvalidData, what)
+        let seconds = text.trim().parse().ok().filter(|seconds| (-FARTHEST..=FARTHEST).contains(seconds));
+        let seconds = seconds.ok_or_else(|| {
+            let wanted = format!("expected a number of seconds up to {FARTHEST}, found {:?}", text.trim());
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {wanted}", file.display()))
         })?;
         self.shift_to(seconds);
         Ok(())

@@ -79,8 +79,10 @@ const ARROWS: &[(&str, &[Part])] = &[
     // A load generator measures time and runs clients of its own.
     ("src/bench/",           &[Whole("mqtt"), Whole("codec"), Whole("telemetry"), Whole("clock"), Whole("shutdown")]),
     // A tenant and its switches are settings: plain data that TOML is mapped onto; an anchor's PEM is read here.
-    ("src/config/",          &[Whole("mqtt"), Settings("broker"), Settings("ca"), Settings("delivery"), Settings("net"),
-                               Settings("platform"), Settings("store"), Settings("telemetry"), Settings("control"),
+    // The broker's settings hold enums of their own; format and level of the log are settings too.
+    ("src/config/",          &[Whole("mqtt"), Only("broker", &["Durability", "ServerTls", "Settings"]), Settings("ca"),
+                               Settings("delivery"), Settings("net"), Settings("platform"), Settings("store"),
+                               Only("telemetry", &["logging"]), Settings("control"),
                                Only("identity", &["pem", "switch", "tenant", "AnchorSettings", "Profile", "Switches", "TenantSettings"])]),
     ("src/telemetry/",       &[]),
     ("src/clock.rs",         &[]),
