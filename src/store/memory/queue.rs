@@ -35,7 +35,8 @@ struct Queue {
     /// No entry from here on was ever seen.
     unused: u64,
     entries: BTreeMap<u64, Slot>,
-    /// Finished before they arrived; all at or above `wanted`.
+    /// Finished although `wanted` is below; the window of packet identifiers
+    /// bounds how many these can be.
     finished: BTreeSet<u64>,
     /// The publications of `entries`.
     held: HashSet<MessageId, RandomState>,
@@ -132,7 +133,7 @@ impl Queues {
 impl Queue {
     fn enqueue(&mut self, entry: QueueEntry) {
         self.unused = self.unused.max(entry.seq.saturating_add(1));
-        let finished = entry.seq < self.wanted || self.finished.remove(&entry.seq);
+        let finished = entry.seq < self.wanted || self.finished.contains(&entry.seq);
         if finished || self.entries.contains_key(&entry.seq) || !self.held.insert(entry.message.id) {
             return;
         }
@@ -149,12 +150,10 @@ impl Queue {
             self.finished.pop_first();
         }
         for &seq in sparse.iter().filter(|&&seq| seq >= self.wanted) {
-            match self.entries.remove(&seq) {
-                Some(slot) => drop(self.held.remove(&slot.entry.message.id)),
-                // Remembered until the point passes it; the window of packet
-                // identifiers bounds how many these can be.
-                None => drop(self.finished.insert(seq)),
+            if let Some(slot) = self.entries.remove(&seq) {
+                self.held.remove(&slot.entry.message.id);
             }
+            self.finished.insert(seq);
         }
     }
 
