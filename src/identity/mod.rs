@@ -9,6 +9,40 @@
 
 pub mod policy;
 pub mod principal;
+pub mod reason;
 pub mod rule;
 pub mod switch;
 pub mod tenant;
+
+#[cfg(feature = "server")]
+pub mod admission;
+#[cfg(feature = "server")]
+pub mod anchor;
+#[cfg(feature = "server")]
+pub mod capture;
+#[cfg(feature = "server")]
+pub mod certificate;
+#[cfg(feature = "server")]
+pub mod chain;
+#[cfg(feature = "server")]
+mod credentials;
+#[cfg(feature = "server")]
+pub mod key;
+#[cfg(feature = "server")]
+pub mod name;
+#[cfg(feature = "server")]
+pub mod path;
+#[cfg(feature = "server")]
+pub mod readmission;
+#[cfg(feature = "server")]
+pub mod refusal;
+#[cfg(feature = "server")]
+pub mod refusals;
+#[cfg(feature = "server")]
+mod signature;
+#[cfg(feature = "server")]
+pub mod trust;
+#[cfg(feature = "server")]
+mod verdicts;
+#[cfg(feature = "server")]
+pub mod verifier;

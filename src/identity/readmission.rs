@@ -1,0 +1,133 @@
+//! May a live connection stay, now that trust has changed?
+//!
+//! What lives here: the question of `admission`, asked again of a connection
+//! that was admitted under an older snapshot. What does not: when it is asked
+//! (`net`). Invariant: nobody stays whom the new snapshot would refuse at
+//! CONNECT, and nobody has to go whom it would admit.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::admission::{self, Admission, No, Peer};
+use super::certificate::unix_seconds;
+use super::credentials;
+use super::path::{Failure, Verdict};
+use super::principal::Holder;
+use super::reason::Reason;
+use super::refusal::{Refusal, Stage};
+use super::switch::{ClientCert, Password};
+use super::trust::{Tenant, TrustSnapshot};
+
+/// Decides whether the connection that was admitted as `admission` may stay.
+/// The answer carries the new rights.
+///
+/// # Errors
+/// The refusal that ends the connection.
+pub fn readmit(
+    snapshot: &TrustSnapshot,
+    peer: &Peer,
+    admission: &Admission,
+    now: SystemTime,
+) -> Result<Admission, Box<Refusal>> {
+    let stays = Review { snapshot, peer, admission, now }.decide();
+    stays.map_err(|no| {
+        let mut refusal = Refusal::new(Stage::Live, no.reason, no.detail, now).at(peer);
+        refusal.client_id = Some(admission.client_id.as_str().to_owned());
+        refusal.expected = no.expected;
+        refusal.tenant = Some(admission.tenant.id.clone());
+        refusal.certificate.clone_from(&admission.certificate);
+        refusal.anchor = admission.anchor.as_ref().map(|anchor| Arc::clone(&anchor.name));
+        Box::new(refusal)
+    })
+}
+
+struct Review<'r> {
+    snapshot: &'r TrustSnapshot,
+    peer: &'r Peer,
+    admission: &'r Admission,
+    now: SystemTime,
+}
+
+impl Review<'_> {
+    fn decide(&self) -> Result<Admission, No> {
+        let old = self.admission;
+        let tenant = self
+            .snapshot
+            .tenant(&old.tenant.id)
+            .ok_or_else(|| No::because(Reason::NoTenant, format!("the tenant {} is gone", old.tenant.id)))?;
+        admission::check_transport(tenant, self.peer)?;
+        admission::check_level(tenant, old.version)?;
+        let verdict = match &old.verdict {
+            Some(verdict) => Some(self.review_chain(verdict, tenant)?),
+            None => self.review_other(tenant)?,
+        };
+        self.check_client_id(tenant)?;
+        Ok(Admission {
+            tenant: Arc::clone(tenant),
+            rights: self.rights(tenant),
+            not_after: admission::end_of(tenant, verdict.as_deref()),
+            anchor: verdict.as_ref().map(|verdict| Arc::clone(&verdict.anchor)),
+            verdict,
+            trust_version: self.snapshot.version(),
+            ..old.clone()
+        })
+    }
+
+    /// The old verdict if it holds, else a new one that proves the same
+    /// principal.
+    fn review_chain(&self, verdict: &Arc<Verdict>, tenant: &Tenant) -> Result<Arc<Verdict>, No> {
+        if tenant.switches.password == Password::Always && self.admission.tenant.switches.password != Password::Always {
+            return Err(No::because(Reason::BadPassword, "a password is needed beside the certificate now"));
+        }
+        // Without `disconnect_on_expiry` a certificate that has expired keeps its connection.
+        let now = match tenant.switches.disconnect_on_expiry {
+            true => unix_seconds(self.now),
+            false => unix_seconds(self.now).min(verdict.not_after),
+        };
+        if self.snapshot.still_holds(verdict, &self.admission.tenant, now) {
+            return Ok(Arc::clone(verdict));
+        }
+        let chain = self.peer.chain.as_deref().unwrap_or_default();
+        let judged = self.snapshot.judge(chain, Some(&tenant.id), now).map_err(|failure| {
+            let Failure { reason, detail, .. } = *failure;
+            No::because(reason, detail)
+        })?;
+        if judged.tenant != verdict.tenant || judged.lineage != verdict.lineage {
+            return Err(No::because(
+                Reason::TenantConflict,
+                "the certificate belongs to another tenant or lineage now",
+            ));
+        }
+        Ok(judged)
+    }
+
+    fn review_other(&self, tenant: &Tenant) -> Result<Option<Arc<Verdict>>, No> {
+        if self.peer.listener.tls && tenant.switches.client_cert == ClientCert::Required {
+            return Err(No::because(Reason::NoCertificate, "this tenant's clients need a certificate now"));
+        }
+        let anonymous = self.admission.principal.holder == Holder::Anonymous;
+        if anonymous && !credentials::may_be_anonymous(tenant, self.peer) {
+            return Err(No::because(Reason::NoCredentials, "this tenant takes no anonymous clients any more"));
+        }
+        Ok(None)
+    }
+
+    fn check_client_id(&self, tenant: &Tenant) -> Result<(), No> {
+        let asked = self.admission.client_id.as_str();
+        let accepted = match self.admission.principal.common_name() {
+            Some(common_name) => tenant.rule.check(common_name, asked)?,
+            None => tenant.rule.check_form(asked)?,
+        };
+        if accepted.is_some_and(|accepted| accepted.session_key != self.admission.session_key) {
+            return Err(No::because(Reason::ClientId, "the rule for ClientIds changed, and with it the session's key"));
+        }
+        Ok(())
+    }
+
+    /// The new rights; the old ones where nothing changed, so that what was
+    /// decided by them stays decided.
+    fn rights(&self, tenant: &Tenant) -> Arc<super::policy::Rights> {
+        let rights = admission::rights_of(tenant, &self.admission.principal, &self.admission.client_id);
+        if *rights == *self.admission.rights { Arc::clone(&self.admission.rights) } else { rights }
+    }
+}
