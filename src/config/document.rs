@@ -272,6 +272,7 @@ pub(super) fn suggestion<'k>(given: &str, known: impl Iterator<Item = &'k str> +
     let near = known.clone().map(|key| (distance(given, key), key)).min();
     match near {
         Some((distance, key)) if distance <= 1 + given.len() / 4 => format!("did you mean {key}?"),
+        _ if known.clone().count() > 30 => String::from("the config.toml that comes with certus lists every key"),
         _ => format!("known here are {}", known.collect::<Vec<_>>().join(", ")),
     }
 }

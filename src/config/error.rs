@@ -22,6 +22,8 @@ pub enum Place {
     Flag(String),
     /// Nowhere: a default.
     Default,
+    /// The reason names it, and the remedy too.
+    Told,
 }
 
 impl fmt::Display for Place {
@@ -32,6 +34,7 @@ impl fmt::Display for Place {
             Self::Variable(name) => write!(f, "variable {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
             Self::Default => f.write_str("default"),
+            Self::Told => Ok(()),
         }
     }
 }
@@ -64,8 +67,18 @@ pub struct Problem {
     pub complaint: Complaint,
 }
 
+impl Problem {
+    /// What another room has found, in its own words.
+    pub fn told(error: impl fmt::Display) -> Self {
+        Self { place: Place::Told, key: String::new(), complaint: Complaint::new(error.to_string(), "") }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.place == Place::Told {
+            return f.write_str(&self.complaint.reason);
+        }
         write!(f, "{}: ", self.place)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;

@@ -1,0 +1,107 @@
+//! The command line.
+//!
+//! What lives here: its commands, what they share, and the exit codes. What
+//! does not: the work; each command has its own file. Invariant: 0 means done, 1
+//! that it did not work, 2 that the command or the configuration is wrong.
+
+mod cert;
+mod check;
+mod settings;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// A mutual-TLS MQTT broker in which the certificate is the identity.
+#[derive(Debug, Parser)]
+#[command(name = "certus", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: settings::Args,
+}
+
+const EXAMPLES: &str = "\
+Without a command certus serves. Examples:
+  certus                                     serve with config.toml, or with the defaults
+  certus serve --listen-tls 0.0.0.0:8884     serve on another port
+  certus check-config --config broker.toml   read a configuration, report every mistake
+  certus cert new pump-7                     a device certificate from the development CA
+
+Exit codes: 0 done, 1 it did not work, 2 the command or the configuration is wrong.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read the configuration and report every mistake at once.
+    CheckConfig(settings::Args),
+    /// Issue certificates from the development CA.
+    Cert(cert::Args),
+    /// Print completions for a shell: source <(certus completions bash).
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command ended.
+enum Outcome {
+    Done,
+    /// It did not work: exit code 1.
+    Failed(String),
+    /// The command or the configuration is wrong: exit code 2.
+    Wrong(String),
+}
+
+impl Outcome {
+    fn failed(error: impl Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    fn wrong(error: impl Display) -> Self {
+        Self::Wrong(error.to_string())
+    }
+
+    fn exit(self) -> ExitCode {
+        let (code, text) = match self {
+            Self::Done => return ExitCode::SUCCESS,
+            Self::Failed(text) => (1, text),
+            Self::Wrong(text) => (2, text),
+        };
+        for line in text.lines() {
+            complain(line);
+        }
+        ExitCode::from(code)
+    }
+}
+
+/// Runs the command that this process was started with.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => check::run(&cli.settings).exit(), // serving follows with the composition root
+        Some(Command::CheckConfig(args)) => check::run(&args).exit(),
+        Some(Command::Cert(args)) => cert::run(&args).exit(),
+        Some(Command::Completions { shell }) => {
+            // Into memory first: the generator panics when a pipe is closed.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "certus", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Writes to standard output. Whoever closed it does not want the rest.
+fn say(text: impl Display) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}");
+    let _ = out.flush();
+}
+
+/// Writes one line to standard error.
+fn complain(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "certus: {text}");
+}

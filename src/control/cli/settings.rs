@@ -1,0 +1,121 @@
+//! The flags that stand for configuration keys.
+//!
+//! What lives here: the flags, and turning them into `config::Sources`. What
+//! does not: the keys (`config`). Invariant: every key can be set from the
+//! command line, if not by a flag of its own then by `--set`.
+
+use std::path::PathBuf;
+
+use crate::config::{Plan, Problems, Sources, load};
+
+/// Which file, and which certificates.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Where {
+    /// The configuration file; without it config.toml, if there is one.
+    #[arg(long, value_name = "FILE", env = "CERTUS_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where certificates lie [default: certs].
+    #[arg(long, value_name = "DIR")]
+    certs_dir: Option<String>,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Where,
+    /// Where the broker keeps its state [default: data].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// Listen here with TLS, once or several times; "off" for nowhere.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_tls: Vec<String>,
+    /// Listen here without TLS, once or several times; "off" for nowhere.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_plain: Vec<String>,
+    /// off, error, warn, info, debug, trace, or "info,certus::net=debug".
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text or json.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Set any other key, such as limits.max_connections=500; also as a
+    /// variable, such as CERTUS_LIMITS_MAX_CONNECTIONS.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err(String::from("write KEY=VALUE, such as limits.max_connections=500")),
+    }
+}
+
+impl Where {
+    fn sources(&self) -> Sources {
+        let mut sources = Sources::new().with_environment();
+        if let Some(file) = &self.config {
+            sources = sources.with_file(file);
+        }
+        match &self.certs_dir {
+            Some(directory) => sources.with_flag("--certs-dir", "certs_dir", directory),
+            None => sources,
+        }
+    }
+
+    /// Only where certificates lie and what the server is called; whether the
+    /// anchors are there does not matter.
+    pub(super) fn plan(&self) -> Result<Plan, Problems> {
+        let mut seen = None;
+        let loaded = load(&self.sources(), |plan| {
+            seen = Some(plan.clone());
+            Ok(Vec::new())
+        });
+        match (seen, loaded) {
+            (Some(plan), _) => Ok(plan),
+            (None, Err(problems)) => Err(problems),
+            // The plan is made before anything is loaded.
+            (None, Ok(_)) => Err(Problems(Vec::new())),
+        }
+    }
+}
+
+impl Args {
+    /// Flags, variables and file, as this process sees them.
+    pub(super) fn sources(&self) -> Sources {
+        let mut sources = self.place.sources();
+        for (key, value) in &self.set {
+            sources = sources.with_flag("--set", key, value);
+        }
+        let lists = [
+            ("--listen-tls", "listeners.tls", &self.listen_tls),
+            ("--listen-plain", "listeners.plain", &self.listen_plain),
+        ];
+        for (flag, key, list) in lists.into_iter().filter(|(_, _, list)| !list.is_empty()) {
+            sources = sources.with_flag(flag, key, list.join(","));
+        }
+        let flags = [
+            ("--state-dir", "state_dir", &self.state_dir),
+            ("--log-level", "log.level", &self.log_level),
+            ("--log-format", "log.format", &self.log_format),
+        ];
+        for (flag, key, value) in flags {
+            if let Some(value) = value {
+                sources = sources.with_flag(flag, key, value);
+            }
+        }
+        sources
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_has_a_key_and_a_value() {
+        assert_eq!(assignment("a.b = 1=2"), Ok((String::from("a.b"), String::from("1=2"))));
+        assert!(assignment("a.b").is_err() && assignment("=1").is_err());
+    }
+}
