@@ -35,6 +35,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// The first breach that is found.
+    #[inline]
     pub fn decode(frame: &Frame<'a>, version: Version) -> Result<Self, DecodeError> {
         let kind = match frame.packet_type(version)? {
             PacketType::Publish => return Publish::decode(frame, version).map(Self::Publish),
@@ -61,6 +62,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// The first breach that is found.
+    #[inline]
     pub fn decode_from_client(frame: &Frame<'a>, version: Version) -> Result<Self, DecodeError> {
         let packet = Self::decode(frame, version)?;
         match &packet {

@@ -74,7 +74,7 @@ fn over_long_and_endless_lengths_are_refused() {
     assert_eq!(peek(&bytes("30 80 80"), usize::MAX), Ok(None));
 }
 
-/// [MQTT-3.1.2-24] in spirit and MQTT-LIM-01: the limit counts every byte.
+/// MQTT-LIM-01: the limit counts every byte.
 #[test]
 fn the_size_limit_is_decided_from_the_fixed_header() {
     assert_eq!(peek(&[0x30, 8], 10), Ok(None));
@@ -102,7 +102,8 @@ fn connect_with_a_wrong_name_or_level_is_told_apart() {
 }
 
 /// [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-12] [MQTT-3.1.2-13]
-/// [MQTT-3.1.2-17] [MQTT-3.1.2-19] and 3.1.1 [MQTT-3.1.2-22].
+/// [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19] and 3.1.1
+/// [MQTT-3.1.2-22].
 #[test]
 fn connect_flags_that_contradict_each_other_are_refused() {
     let rows = |head: &str, properties: &str| {
@@ -180,6 +181,7 @@ fn texts_of_connect_are_utf_8_without_null() {
 
 /// [MQTT-3.3.1-2] [MQTT-3.3.1-4] [MQTT-2.2.1-3] [MQTT-3.3.2-2]
 /// [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-3.3.2-1] [MQTT-1.5.4-2]
+/// [MQTT-2.2.2-1]
 #[test]
 fn publish_with_a_bad_header_topic_or_identifier_is_refused() {
     for version in [V3, V4, V5] {
@@ -209,7 +211,7 @@ fn publish_with_a_bad_header_topic_or_identifier_is_refused() {
     refused(V5, &[(0x30, "'' 00", DecodeError::NoTopic), (0x30, "'a'", DecodeError::Truncated(PacketType::Publish))]);
 }
 
-/// [MQTT-2.2.1-3] [MQTT-2.2.1-4] [MQTT-2.2.1-5] [MQTT-2.2.1-6]
+/// [MQTT-2.2.1-3] [MQTT-2.2.1-4]
 #[test]
 fn acknowledgements_with_a_bad_identifier_or_length_are_refused() {
     for packet in [PacketType::PubAck, PacketType::PubRec, PacketType::PubRel, PacketType::PubComp] {
@@ -330,7 +332,7 @@ fn packets_without_a_body_that_have_one_are_refused() {
     refused(V5, &[(0xE0, "00 00 00", DecodeError::TrailingBytes(PacketType::Disconnect))]);
 }
 
-/// [MQTT-3.14.0-1] for the server's own codes; [MQTT-3.3.4-6].
+/// [MQTT-3.3.4-6]; sections 3.14.2 and 3.15.2 for codes of one side only.
 #[test]
 fn what_only_a_server_sends_is_refused_from_a_client() {
     refused(
@@ -354,8 +356,8 @@ fn what_only_a_server_sends_is_refused_from_a_client() {
     );
 }
 
-/// [MQTT-3.2.2-1] [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT-3.9.3-2]
-/// [MQTT-3.11.3-2] and 3.1.1 [MQTT-3.9.3-2].
+/// [MQTT-3.2.2-1] [MQTT-3.2.2-6]; the codes of sections 3.2.2.2, 3.9.3 and
+/// 3.11.3, and 3.1.1 [MQTT-3.9.3-2].
 #[test]
 fn answers_of_a_server_with_reserved_codes_are_refused() {
     let reason = |packet, code| DecodeError::ReasonCode { packet, code };
@@ -388,7 +390,7 @@ fn answers_of_a_server_with_reserved_codes_are_refused() {
     );
 }
 
-/// [MQTT-4.13.1-1]: every breach has the reason code of the standard.
+/// Section 4.13: every breach has the reason code of the standard.
 #[test]
 fn breaches_are_answered_with_the_reason_code_of_the_standard() {
     for (version, first, body, reason) in [

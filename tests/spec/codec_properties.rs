@@ -80,7 +80,7 @@ fn company(place: &str, id: PropertyId) -> &'static str {
     }
 }
 
-/// Section 2.2.2.2: a property elsewhere is malformed. [MQTT-2.2.2-1]
+/// Section 2.2.2.2: a property elsewhere is malformed.
 #[test]
 fn every_property_is_taken_where_the_table_has_it_and_nowhere_else() {
     assert_eq!(TABLE.len(), PropertyId::ALL.len());
@@ -177,7 +177,7 @@ fn properties_that_do_not_fit_their_length_are_refused() {
     );
 }
 
-/// [MQTT-4.12.0-5]; sections 3.1.2.11.10 and 3.15.2.2.2.
+/// Sections 3.1.2.11.10 and 3.15.2.2.2.
 #[test]
 fn authentication_data_needs_a_method() {
     for place in ["connect", "connack", "auth"] {

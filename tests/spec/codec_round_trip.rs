@@ -153,6 +153,16 @@ fn outgoing(version: Version) -> impl Strategy<Value = (Outgoing<'static>, Prope
     )
 }
 
+/// PUBLISH as it reads when one of `outgoing` was written.
+pub fn any_publish() -> impl Strategy<Value = (Version, Packet<'static>)> {
+    let sent = version().prop_flat_map(|version| (Just(version), outgoing(version)));
+    sent.prop_map(|(version, (sent, _))| {
+        let mut input = Vec::new();
+        publish::encode(&mut input, version, &sent);
+        (version, decoded(input.leak(), version))
+    })
+}
+
 fn ack(version: Version) -> impl Strategy<Value = Packet<'static>> {
     let kinds = [AckKind::PubAck, AckKind::PubRec, AckKind::PubRel, AckKind::PubComp];
     (prop::sample::select(kinds.to_vec()), id(), any::<bool>(), user(version)).prop_map(
@@ -228,7 +238,7 @@ fn auth(version: Version) -> BoxedStrategy<Packet<'static>> {
 }
 
 /// Any packet but PUBLISH, which has its own test.
-fn any_packet() -> impl Strategy<Value = (Version, Packet<'static>)> {
+pub fn any_packet() -> impl Strategy<Value = (Version, Packet<'static>)> {
     version().prop_flat_map(|version| {
         let packet = prop_oneof![
             connect(version),
@@ -245,13 +255,13 @@ fn any_packet() -> impl Strategy<Value = (Version, Packet<'static>)> {
     })
 }
 
-fn encoded(packet: &Packet<'_>, version: Version) -> Vec<u8> {
+pub fn encoded(packet: &Packet<'_>, version: Version) -> Vec<u8> {
     let mut out = b"before".to_vec();
     packet.encode(version, &mut out);
     out.split_off(6)
 }
 
-fn decoded(input: &[u8], version: Version) -> Packet<'_> {
+pub fn decoded(input: &[u8], version: Version) -> Packet<'_> {
     let frame = peek(input, input.len()).unwrap().unwrap();
     assert_eq!(frame.len, input.len());
     Packet::decode(&frame, version).unwrap()

@@ -37,7 +37,7 @@ fn name_and_level_tell_the_version() {
     assert_eq!((bridge.version, bridge.bridge), (V4, true));
 }
 
-/// [MQTT-3.1.2-16] [MQTT-3.1.2-18]: present and empty is not absent.
+/// Sections 3.1.3.5 and 3.1.3.6: present and empty is not absent.
 #[test]
 fn an_empty_login_is_told_apart_from_a_missing_one() {
     let with = |flags: &str, rest: &str| {
@@ -65,8 +65,7 @@ fn the_liberties_of_mqtt_3_1_are_granted() {
     assert!(from_client(V3, packet(0x6A, "00 01")).is_ok());
 }
 
-/// [MQTT-3.1.2-6] [MQTT-3.1.2-9] [MQTT-3.1.3-6]: will and empty client
-/// identifier.
+/// [MQTT-3.1.2-6] [MQTT-3.1.2-9]
 #[test]
 fn a_will_is_read_with_its_flags() {
     let old = connect("'MQTT' 04 36 00 00 '' 'w/x' 00 02 ff 00").will.unwrap();
@@ -84,7 +83,7 @@ fn a_byte_order_mark_is_kept() {
     assert_eq!(publish.topic.unwrap().as_str(), "\u{FEFF}a");
 }
 
-/// [MQTT-3.3.1-1] [MQTT-2.2.1-2] [MQTT-4.7.3-4]
+/// [MQTT-2.2.1-2] and section 3.3.
 #[test]
 fn publish_is_read_with_all_its_parts() {
     let Ok(Packet::Publish(publish)) = from_client(V4, packet(0x3B, "'a//B' 00 0a 68 69")) else { panic!() };

@@ -8,6 +8,7 @@
 mod codec;
 mod codec_malformed;
 mod codec_oracles;
+mod codec_oracles_let_through;
 mod codec_properties;
 mod codec_round_trip;
 mod codec_valid;
