@@ -1,0 +1,1 @@
+"""What scripts under tests/ share: certificates, brokers, raw packets, a tally."""
