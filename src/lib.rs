@@ -6,6 +6,7 @@
 // Vocabulary and pure machines: no socket, no file, no clock.
 pub mod codec;
 pub mod identity;
+pub mod manual;
 pub mod mqtt;
 pub mod router;
 pub mod session;

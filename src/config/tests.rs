@@ -264,3 +264,42 @@ proptest! {
         }
     }
 }
+
+/// A cell of the manual's table as configuration writes it.
+fn as_value(switch: &str, cell: &str) -> String {
+    let bare = cell.trim_matches('`').split(" (").next().unwrap();
+    match switch {
+        "mqtt_levels" => format!("[{bare}]"),
+        _ if bare.parse::<u64>().is_ok() || bare == "true" || bare == "false" => bare.to_owned(),
+        _ => format!("\"{bare}\""),
+    }
+}
+
+#[test]
+fn the_table_of_switches_in_the_manual_is_true() {
+    let page = include_str!("../manual/why-defaults.md");
+    let (_, table) = page.split_once("## The switches of the profiles").unwrap();
+    let mut rows = table
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
+    let head = rows.next().unwrap();
+    let rows: Vec<_> = rows.filter(|row| !row[0].starts_with('-')).collect();
+    assert_eq!(rows.len(), 25);
+    for (column, profile) in head.iter().enumerate().skip(1) {
+        let profile = profile.trim_matches('`');
+        let line = |row: &Vec<String>| {
+            let switch = row[0].trim_matches('`');
+            format!("{switch} = {}\n", as_value(switch, &row[column]))
+        };
+        let switches: String = rows.iter().map(line).collect();
+        let start = format!("[[tenant]]\nid = \"t\"\nprofile = \"{profile}\"\n");
+        let with = loaded(&format!("{start}[tenant.switches]\n{switches}"));
+        assert_eq!(with.broker.tenants, loaded(&start).broker.tenants, "{profile}");
+        // Nothing of the table is a slip that happens to read well: another
+        // profile's column gives other switches.
+        let other = if profile == "open" { "centiloc" } else { "open" };
+        let other = loaded(&format!("[[tenant]]\nid = \"t\"\nprofile = \"{other}\"\n[tenant.switches]\n{switches}"));
+        assert_eq!(other.broker.tenants[0].switches, with.broker.tenants[0].switches, "{profile}");
+    }
+}
