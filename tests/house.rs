@@ -15,7 +15,7 @@ use source::{Source, made_up, sources};
 enum Part {
     /// All of it.
     Whole(&'static str),
-    /// Only these names directly below it.
+    /// Only these paths below it, and what they hold.
     Only(&'static str, &'static [&'static str]),
     /// Its `Settings` types and the module that holds them, nothing that runs.
     Settings(&'static str),
@@ -23,7 +23,7 @@ enum Part {
 use Part::{Only, Settings, Whole};
 
 /// What proves a right, without what judges certificates.
-const PROOFS: &[&str] = &["principal", "Permit", "Principal", "Publish", "Subscribe"];
+const PROOFS: &[&str] = &["principal", "policy::Permit", "policy::Publish", "policy::Subscribe"];
 /// The contract of the store, without its backends.
 const CONTRACT: &[&str] = &[
     "Batch",
@@ -162,9 +162,18 @@ fn permits(part: &Part, room: &str, next: Option<&str>) -> bool {
         Whole(name) => *name == room,
         // The room imported by its name: its uses are arrows of their own.
         Only(name, _) | Settings(name) if next.is_none() => *name == room,
-        Only(name, names) => *name == room && next.is_some_and(|next| names.contains(&next)),
-        Settings(name) => *name == room && next.is_some_and(|next| next == "settings" || next.ends_with("Settings")),
+        Only(name, paths) => *name == room && next.is_some_and(|next| paths.iter().any(|path| leads_to(next, path))),
+        Settings(name) => {
+            *name == room
+                && next.is_some_and(|next| {
+                    leads_to(next, "settings") || next.split("::").any(|name| name.ends_with("Settings"))
+                })
+        }
     }
+}
+
+fn leads_to(next: &str, path: &str) -> bool {
+    next.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 fn breaches_of(source: &Source) -> Vec<String> {
@@ -327,6 +336,7 @@ fn the_rule_sees_a_wrong_arrow() {
         ("src/session/inbound.rs", "fn f(store: &crate::store::Batch) {}"),
         ("src/delivery/fanout.rs", "use crate::store::{Batch, memory::MemoryStore};"),
         ("src/delivery/fanout.rs", "use crate::identity::verifier::Verifier;"),
+        ("src/delivery/fanout.rs", "use crate::identity::policy::{Permit, Rights};"),
         ("src/identity/policy.rs", "use crate::clock::Clock;"),
         ("src/config/check.rs", "use crate::net;\nfn f() { net::listener::start(); }"),
         ("src/net/connection.rs", "use crate::{mqtt::Qos, broker::Handle};"),
@@ -336,7 +346,7 @@ fn the_rule_sees_a_wrong_arrow() {
         assert_eq!(breaches_of(&made_up(path, text)).len(), 1, "{path}: {text}");
     }
     let right = [
-        ("src/delivery/fanout.rs", "use crate::store::{Batch, Store}; use crate::identity::Permit;"),
+        ("src/delivery/fanout.rs", "use crate::store::{Batch, Store}; use crate::identity::policy::{Permit, Publish};"),
         ("src/config/check.rs", "use crate::net;\nfn f() -> net::Settings {}"),
         ("src/codec/frame.rs", "use crate::codec::Packet; use crate::mqtt::Qos;"),
     ];

@@ -17,12 +17,12 @@ pub struct Source {
     pub code: String,
 }
 
-/// A path into the crate: `crate::store::memory::X` is room `store`, next `memory`.
+/// A path into the crate: `crate::store::memory::X` is room `store`, next `memory::X`.
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub struct Arrow {
     pub line: usize,
     pub room: String,
-    /// The name after the room; `None` when the room itself is imported.
+    /// The path below the room; `None` when the room itself is imported.
     pub next: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl Source {
         let mut all: Vec<Arrow> = uses
             .flat_map(|(at, _)| {
                 let line = line_of(&self.code, at);
-                heads(&self.code[at + needle.len()..]).into_iter().map(move |(next, _)| (line, next))
+                paths(&self.code[at + needle.len()..]).into_iter().map(move |next| (line, next))
             })
             .map(|(line, next)| Arrow { line, room: arrow.room.clone(), next: Some(next) })
             .collect();
@@ -136,12 +136,34 @@ fn line_of(code: &str, at: usize) -> usize {
     code[..at].matches('\n').count() + 1
 }
 
-/// The first two names of a path, or of each path of a `{…}` group.
+/// The room and what follows it, of a path or of each path in its `{…}` groups.
 fn heads(rest: &str) -> Vec<(String, Option<String>)> {
-    let rest = rest.trim_start();
-    let Some(group) = rest.strip_prefix('{') else {
-        return one_head(rest).into_iter().collect();
+    let split = |path: String| match path.split_once("::") {
+        Some((room, next)) => (room.to_owned(), Some(next.to_owned())),
+        None => (path, None),
     };
+    paths(rest).into_iter().map(split).collect()
+}
+
+/// The paths at the front, groups spelled out: `a::{b, c::D}` is `a::b` and `a::c::D`.
+fn paths(rest: &str) -> Vec<String> {
+    let rest = rest.trim_start();
+    if let Some(group) = rest.strip_prefix('{') {
+        return members(group).iter().flat_map(|member| paths(member)).collect();
+    }
+    let (name, rest) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
+    if name.is_empty() {
+        return Vec::new();
+    }
+    let deeper = rest.trim_start().strip_prefix("::").map(paths).unwrap_or_default();
+    if deeper.is_empty() {
+        return vec![name.to_owned()];
+    }
+    deeper.iter().map(|next| if next == "self" { name.to_owned() } else { format!("{name}::{next}") }).collect()
+}
+
+/// The members of a group whose opening brace is already gone.
+fn members(group: &str) -> Vec<String> {
     let mut depth = 0;
     let mut members = vec![String::new()];
     for c in group.chars() {
@@ -154,20 +176,7 @@ fn heads(rest: &str) -> Vec<(String, Option<String>)> {
             }
         }
     }
-    members.iter().flat_map(|member| one_head(member.trim())).collect()
-}
-
-fn one_head(path: &str) -> Vec<(String, Option<String>)> {
-    let end = path.find(|c| !is_word(c)).unwrap_or(path.len());
-    let (room, rest) = path.split_at(end);
-    if room.is_empty() {
-        return Vec::new();
-    }
-    let Some(rest) = rest.trim_start().strip_prefix("::") else {
-        return vec![(room.to_owned(), None)];
-    };
-    let nexts = heads(rest).into_iter().map(|(next, _)| (room.to_owned(), Some(next)));
-    nexts.collect()
+    members
 }
 
 /// Replaces comments and the contents of literals by blanks, newlines kept.
@@ -304,7 +313,7 @@ fn names_in_comments_literals_and_tests_are_not_seen() {
 fn every_member_of_a_group_is_an_arrow() {
     let source = made_up("src/net/x.rs", "use crate::{\n    a::{b, c::d},\n    e,\n};\nfn f() -> e::G {}\n");
     let seen: Vec<_> = source.arrows().into_iter().map(|a| (a.room, a.next.unwrap_or_default())).collect();
-    let want = [("a", "b"), ("a", "c"), ("e", "G"), ("e", "")];
+    let want = [("a", "b"), ("a", "c::d"), ("e", "G"), ("e", "")];
     assert_eq!(seen, want.map(|(room, next)| (room.to_owned(), next.to_owned())));
 }
 
