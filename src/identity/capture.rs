@@ -1,49 +1,66 @@
-//! How a refusal gets from inside a handshake to its connection.
+//! What has to get from inside a handshake to its connection, and back.
 //!
 //! What lives here: a slot of the thread, and a future that gives each
 //! handshake its own. rustls has no place to put our reason: its verifier
-//! sees no connection, and its error only an alert. What does not: the record
-//! (`refusal`). Invariant: what one handshake put is never seen by another,
-//! even on the same thread.
+//! and its ticketer see no connection, and its error only an alert. What does
+//! not: the record (`refusal`). Invariant: what one handshake put is never
+//! seen by another, even on the same thread.
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::Context;
+use std::pin::pin;
 use std::time::SystemTime;
 
 use super::path::Failure;
 use super::reason::Reason;
 use super::refusal::{Refusal, Stage};
 
+/// What one handshake knows beyond rustls.
+#[derive(Debug, Default)]
+struct Slot {
+    failure: Option<Failure>,
+    /// The end of the chain, seconds since 1970; no ticket outlives it.
+    not_after: Option<i64>,
+}
+
 thread_local! {
-    static SLOT: RefCell<Option<Failure>> = const { RefCell::new(None) };
+    static SLOT: RefCell<Slot> = const { RefCell::new(Slot { failure: None, not_after: None }) };
 }
 
 /// Leaves a failure for whoever polls this handshake.
-pub(super) fn put(failure: Failure) {
-    SLOT.with_borrow_mut(|slot| *slot = Some(failure));
+pub(super) fn put_failure(failure: Failure) {
+    SLOT.with_borrow_mut(|slot| slot.failure = Some(failure));
 }
 
-/// Takes what was put since the slot was last empty.
+/// Leaves the end of the chain for the ticket of this handshake.
+pub(super) fn put_not_after(not_after: i64) {
+    SLOT.with_borrow_mut(|slot| slot.not_after = Some(not_after));
+}
+
+/// The end of the chain that was left, if any.
+pub(super) fn not_after() -> Option<i64> {
+    SLOT.with_borrow(|slot| slot.not_after)
+}
+
+/// Empties this thread's slot and returns the failure in it; for handshakes
+/// that are driven without [`capture`].
 pub fn take() -> Option<Failure> {
-    SLOT.with_borrow_mut(Option::take)
+    SLOT.take().failure
 }
 
-/// Runs a handshake; beside its result stands the failure that the verifier
-/// put while it ran.
+/// Runs a handshake with a slot of its own; beside its result stands the
+/// failure that the verifier put while it ran.
 pub async fn capture<F: Future>(handshake: F) -> (F::Output, Option<Failure>) {
     let mut handshake = pin!(handshake);
-    let mut found = None;
-    let output = std::future::poll_fn(|context: &mut Context<'_>| {
-        // Another handshake may have run on this thread since the last poll.
-        drop(take());
-        let poll = Pin::new(&mut handshake).as_mut().poll(context);
-        found = take().or_else(|| found.take());
+    let mut own = Slot::default();
+    let output = std::future::poll_fn(|context| {
+        let others = SLOT.replace(std::mem::take(&mut own));
+        let poll = handshake.as_mut().poll(context);
+        own = SLOT.replace(others);
         poll
     })
     .await;
-    (output, found)
+    (output, own.failure)
 }
 
 /// The refusal of a handshake that ended with `error`.
@@ -57,6 +74,9 @@ pub fn refusal_of(error: &io::Error, found: Option<Failure>, now: SystemTime) ->
         Some(rustls::Error::NoCertificatesPresented) => {
             (Reason::NoCertificate, "the client sent no certificate".to_owned())
         }
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding)) => {
+            (Reason::Encoding, "the client's certificate cannot be read".to_owned())
+        }
         Some(rustls::Error::AlertReceived(alert)) => {
             (Reason::Tls, format!("the client ended the handshake with the alert {alert:?}"))
         }
@@ -65,4 +85,38 @@ pub fn refusal_of(error: &io::Error, found: Option<Failure>, now: SystemTime) ->
         None => (Reason::Tls, format!("the connection ended: {error}")),
     };
     Refusal::new(Stage::Handshake, reason, detail, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn two_handshakes_on_one_thread_do_not_see_each_others_failures() {
+        let handshake = |reason: Reason| {
+            let mut polls = 0;
+            std::future::poll_fn(move |_: &mut Context<'_>| {
+                polls += 1;
+                if polls == 1 {
+                    put_failure(*Failure::new(reason, "x"));
+                    put_not_after(i64::from(reason as u8));
+                    return Poll::Pending;
+                }
+                Poll::Ready(not_after())
+            })
+        };
+        let mut one = Box::pin(capture(handshake(Reason::Expired)));
+        let mut two = Box::pin(capture(handshake(Reason::Revoked)));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(one.as_mut().poll(&mut context).is_pending());
+        assert!(two.as_mut().poll(&mut context).is_pending());
+        for (handshake, reason) in [(&mut one, Reason::Expired), (&mut two, Reason::Revoked)] {
+            let Poll::Ready((not_after, failure)) = handshake.as_mut().poll(&mut context) else { panic!("not ready") };
+            assert_eq!(failure.map(|failure| failure.reason), Some(reason));
+            assert_eq!(not_after, Some(i64::from(reason as u8)));
+        }
+        assert!(take().is_none());
+    }
 }

@@ -27,11 +27,17 @@ pub mod chain;
 #[cfg(feature = "server")]
 mod credentials;
 #[cfg(feature = "server")]
+pub mod explain;
+#[cfg(feature = "server")]
+pub mod handshake;
+#[cfg(feature = "server")]
 pub mod key;
 #[cfg(feature = "server")]
 pub mod name;
 #[cfg(feature = "server")]
 pub mod path;
+#[cfg(feature = "server")]
+pub mod pem;
 #[cfg(feature = "server")]
 pub mod readmission;
 #[cfg(feature = "server")]
@@ -39,7 +45,11 @@ pub mod refusal;
 #[cfg(feature = "server")]
 pub mod refusals;
 #[cfg(feature = "server")]
+pub mod server_certificate;
+#[cfg(feature = "server")]
 mod signature;
+#[cfg(feature = "server")]
+pub mod tickets;
 #[cfg(feature = "server")]
 pub mod trust;
 #[cfg(feature = "server")]

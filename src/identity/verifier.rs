@@ -51,7 +51,7 @@ impl Verifier {
 
     fn judge(&self, sent: &[CertificateDer<'_>], now: i64) -> Result<(), Box<Failure>> {
         let prefer = self.scope.as_ref().map(|tenant| &tenant.id);
-        self.snapshot.judge(sent, prefer, now).map(|_| ())
+        self.snapshot.judge(sent, prefer, now).map(|verdict| capture::put_not_after(verdict.not_after))
     }
 
     /// TLS-07: a certificate that can be read may wait for CONNECT with its
@@ -72,7 +72,7 @@ impl Verifier {
         };
         let alert = failure.reason.alert(tenant.map(|tenant| tenant.profile));
         let error = error_of(failure.reason, alert);
-        capture::put(failure);
+        capture::put_failure(failure);
         error
     }
 
