@@ -260,7 +260,9 @@ mod tests {
         for (index, &reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(reason.index(), index);
             assert!(names.insert(reason.as_str()), "{reason}");
-            assert!(reason.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b'0'));
+            assert!(
+                reason.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            );
             assert!(reason.remedy().len() > 10, "{reason}");
             assert!(reason.connack().is_error(), "{reason}");
             assert!((1..=5).contains(&reason.connack().connack_v3()), "{reason}");
