@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::identity::pem;
 use crate::identity::tenant::{AnchorSettings, TenantSettings};
 
 use super::document::Scope;
@@ -101,12 +102,11 @@ fn certificate(path: &Path, certs_dir: &Path) -> Result<Vec<u8>, Complaint> {
             format!("name a readable PEM file; names are relative to certs_dir, which is {}", certs_dir.display());
         Complaint::new(format!("{} cannot be read ({error})", path.display()), remedy)
     })?;
-    use rustls_pki_types::pem::PemObject;
-    let first = rustls_pki_types::CertificateDer::from_pem_slice(&text);
-    first.map(|der| der.to_vec()).map_err(|error| {
-        Complaint::new(
-            format!("{} holds no certificate ({error})", path.display()),
-            "name a PEM file of a CA certificate",
-        )
-    })
+    let first = pem::certificates(&text).map(|found| found.into_iter().next());
+    let reason = match first {
+        Ok(Some(der)) => return Ok(der.to_vec()),
+        Ok(None) => String::from("it holds no certificate"),
+        Err(error) => error.to_string(),
+    };
+    Err(Complaint::new(format!("{}: {reason}", path.display()), "name the CA's certificate file"))
 }

@@ -11,6 +11,7 @@ use crate::ca;
 use crate::clock::Clock;
 use crate::config::{Plan, Problem, load};
 use crate::identity::anchor::Anchor;
+use crate::identity::server_certificate::ServerCertificate;
 use crate::identity::tenant::TenantSettings;
 use crate::identity::trust::{TrustError, TrustSnapshot};
 
@@ -31,6 +32,12 @@ pub(super) fn run(args: &settings::Args) -> Outcome {
         Ok(trusted) => trusted,
         Err(problems) => return Outcome::wrong(problems),
     };
+    let server_tls = &config.broker.server_tls;
+    if !pending.contains(&server_tls.certificate)
+        && let Err(error) = ServerCertificate::load(&server_tls.certificate, &server_tls.key, Clock::system().wall())
+    {
+        return Outcome::wrong(error);
+    }
     for note in &config.notes {
         say(format_args!("note: {note}"));
     }

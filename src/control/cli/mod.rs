@@ -6,6 +6,7 @@
 
 mod cert;
 mod check;
+mod explain;
 mod settings;
 
 use std::fmt::Display;
@@ -30,6 +31,7 @@ Without a command certus serves. Examples:
   certus serve --listen-tls 0.0.0.0:8884     serve on another port
   certus check-config --config broker.toml   read a configuration, report every mistake
   certus cert new pump-7                     a device certificate from the development CA
+  certus explain certs/pump-7.pem            why a certificate would be accepted or refused
 
 Exit codes: 0 done, 1 it did not work, 2 the command or the configuration is wrong.";
 
@@ -39,6 +41,8 @@ enum Command {
     CheckConfig(settings::Args),
     /// Issue certificates from the development CA.
     Cert(cert::Args),
+    /// Judge a certificate offline, step by step, as the broker would.
+    Explain(explain::Args),
     /// Print completions for a shell: source <(certus completions bash).
     Completions {
         /// The shell.
@@ -84,6 +88,7 @@ pub fn run() -> ExitCode {
         None => check::run(&cli.settings).exit(), // serving follows with the composition root
         Some(Command::CheckConfig(args)) => check::run(&args).exit(),
         Some(Command::Cert(args)) => cert::run(&args).exit(),
+        Some(Command::Explain(args)) => explain::run(&args).exit(),
         Some(Command::Completions { shell }) => {
             // Into memory first: the generator panics when a pipe is closed.
             let mut script = Vec::new();

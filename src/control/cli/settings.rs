@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Plan, Problems, Sources, load};
+use crate::config::{Config, Plan, Problems, Sources, load};
 
 /// Which file, and which certificates.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -62,6 +62,11 @@ impl Where {
             Some(directory) => sources.with_flag("--certs-dir", "certs_dir", directory),
             None => sources,
         }
+    }
+
+    /// The whole configuration. Nothing is made.
+    pub(super) fn load(&self) -> Result<Config, Problems> {
+        load(&self.sources(), |_| Ok(Vec::new()))
     }
 
     /// Only where certificates lie and what the server is called; whether the
