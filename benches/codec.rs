@@ -5,7 +5,7 @@
 //! a payload of 64.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use certus::codec::{Outgoing, Packet, peek, publish};
+use certus::codec::{Outgoing, Packet, Publish, peek, publish};
 use certus::mqtt::{Qos, TopicName, Version};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -41,10 +41,22 @@ fn decode(c: &mut Criterion) {
         let mut frame = Vec::new();
         publish::encode(&mut frame, version, &message(qos));
         let name = format!("{version}, QoS {}", qos.bits());
+        group.bench_function(format!("frame, {name}"), |b| {
+            b.iter(|| black_box(peek(black_box(&frame), 1 << 20).unwrap().unwrap().len));
+        });
         group.bench_function(format!("decode, {name}"), |b| {
             b.iter(|| {
                 let frame = peek(black_box(&frame), 1 << 20).unwrap().unwrap();
-                black_box(Packet::decode_from_client(&frame, version).unwrap())
+                let publish = Publish::decode(&frame, version).unwrap();
+                publish.check_from_client().unwrap();
+                black_box((publish.topic, publish.payload))
+            });
+        });
+        group.bench_function(format!("decode as any packet, {name}"), |b| {
+            b.iter(|| {
+                let frame = peek(black_box(&frame), 1 << 20).unwrap().unwrap();
+                let Packet::Publish(publish) = Packet::decode_from_client(&frame, version).unwrap() else { return };
+                black_box((publish.topic, publish.payload));
             });
         });
         group.bench_function(format!("encode, {name}"), |b| {
@@ -60,9 +72,10 @@ fn decode(c: &mut Criterion) {
             let mut out = Vec::with_capacity(1 << 12);
             b.iter(|| {
                 let frame = peek(black_box(&frame), 1 << 20).unwrap().unwrap();
-                let packet = Packet::decode_from_client(&frame, version).unwrap();
+                let publish = Publish::decode(&frame, version).unwrap();
+                publish.check_from_client().unwrap();
                 out.clear();
-                packet.encode(version, &mut out);
+                publish.encode(version, &mut out);
                 black_box(out.len())
             });
         });

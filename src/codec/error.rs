@@ -209,3 +209,76 @@ impl DecodeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// One value per variant, in the order of the enum.
+    const ALL: &[DecodeError] = &[
+        DecodeError::LengthTooLong,
+        DecodeError::LengthOverlong,
+        DecodeError::PacketTooLarge { len: 2, max: 1 },
+        DecodeError::UnknownPacketType(0),
+        DecodeError::FixedHeaderFlags { packet: PacketType::Connect, flags: 1 },
+        DecodeError::NotFromClient(PacketType::ConnAck),
+        DecodeError::Truncated(PacketType::Connect),
+        DecodeError::TrailingBytes(PacketType::Connect),
+        DecodeError::NotUtf8,
+        DecodeError::NullCharacter,
+        DecodeError::PacketIdZero(PacketType::PubAck),
+        DecodeError::ProtocolName,
+        DecodeError::UnsupportedLevel(6),
+        DecodeError::ConnectReservedFlag,
+        DecodeError::WillFlagsWithoutWill,
+        DecodeError::WillQos,
+        DecodeError::PasswordWithoutUserName,
+        DecodeError::ConnAckFlags(2),
+        DecodeError::SessionPresentWithRefusal,
+        DecodeError::PublishQos,
+        DecodeError::DupAtQos0,
+        DecodeError::TopicName(TopicError::Empty),
+        DecodeError::WillTopic(TopicError::Empty),
+        DecodeError::ResponseTopic(TopicError::Empty),
+        DecodeError::NoTopic,
+        DecodeError::TopicAliasZero,
+        DecodeError::SubscriptionIdFromClient,
+        DecodeError::TopicFilter(TopicError::Empty),
+        DecodeError::EmptyList(PacketType::Subscribe),
+        DecodeError::SubscriptionReserved(4),
+        DecodeError::SubscriptionQos,
+        DecodeError::SubscriptionRetainHandling,
+        DecodeError::NoLocalOnShared,
+        DecodeError::ReasonCode { packet: PacketType::PubAck, code: 1 },
+        DecodeError::UnknownProperty(0),
+        DecodeError::PropertyNotAllowed { packet: PacketType::PubAck, property: PropertyId::TopicAlias },
+        DecodeError::DuplicateProperty(PropertyId::TopicAlias),
+        DecodeError::PropertyValue(PropertyId::ReceiveMaximum),
+        DecodeError::PropertyLength(PacketType::PubAck),
+        DecodeError::AuthenticationDataWithoutMethod,
+        DecodeError::NoAuthenticationMethod,
+    ];
+
+    /// Section 4.13: the codes that a breach may be answered with.
+    #[test]
+    fn every_breach_has_a_sentence_of_its_own_and_an_error_code() {
+        let sentences: BTreeSet<String> = ALL.iter().map(ToString::to_string).collect();
+        assert_eq!(sentences.len(), ALL.len());
+        for error in ALL {
+            assert!(error.reason().is_error(), "{error}");
+            assert!(error.to_string().len() > 15, "{error}");
+        }
+    }
+
+    /// The source of this file lists the variants; the list above keeps up.
+    #[test]
+    fn the_list_of_variants_is_complete() {
+        let source = include_str!("error.rs");
+        let (_, body) = source.split_once("pub enum DecodeError {").unwrap();
+        let (body, _) = body.split_once("\n}").unwrap();
+        let variants = body.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+        let variants = variants.filter(|line| line.trim_start().starts_with(char::is_uppercase));
+        assert_eq!(variants.count(), ALL.len());
+    }
+}

@@ -109,6 +109,13 @@ impl fmt::Display for PacketType {
 }
 
 impl Frame<'_> {
+    /// Whether this is a PUBLISH, the packet of the hot lane.
+    #[inline]
+    #[must_use]
+    pub const fn is_publish(&self) -> bool {
+        self.first >> 4 == PacketType::Publish as u8
+    }
+
     /// The packet's type, when its flags are those of `version`.
     pub(super) fn packet_type(&self, version: Version) -> Result<PacketType, DecodeError> {
         let packet = packet_type(self.first)?;
@@ -201,5 +208,53 @@ pub const fn varint_len(value: u32) -> usize {
         0x80..0x4000 => 2,
         0x4000..0x20_0000 => 3,
         _ => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::writer;
+
+    /// [MQTT-1.5.5-1]: the table of section 1.5.5.
+    #[test]
+    fn lengths_are_written_as_short_as_they_can_be_and_read_back() {
+        for (value, bytes) in [
+            (0, &[0x00][..]),
+            (127, &[0x7F]),
+            (128, &[0x80, 0x01]),
+            (16_383, &[0xFF, 0x7F]),
+            (16_384, &[0x80, 0x80, 0x01]),
+            (2_097_151, &[0xFF, 0xFF, 0x7F]),
+            (2_097_152, &[0x80, 0x80, 0x80, 0x01]),
+            (VARINT_MAX, &[0xFF, 0xFF, 0xFF, 0x7F]),
+        ] {
+            let mut out = Vec::new();
+            writer::varint(&mut out, value);
+            assert_eq!(out, bytes);
+            assert_eq!(varint_len(value), bytes.len());
+            assert_eq!(varint(bytes), Ok(Some((value, [].as_slice()))));
+            for len in 0..bytes.len() {
+                assert_eq!(varint(&bytes[..len]), Ok(None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_ends_where_its_length_says() {
+        let input = [0x30, 3, 0, 1, b'a', 0xC0, 0];
+        let frame = peek(&input, 5).unwrap().unwrap();
+        assert_eq!((frame.first, frame.body, frame.len), (0x30, [0, 1, b'a'].as_slice(), 5));
+        assert_eq!(peek(&[], 5), Ok(None));
+        assert_eq!(peek(&[0xC0], 0), Ok(None));
+    }
+
+    #[test]
+    fn every_packet_type_knows_its_first_byte() {
+        for kind in 1..16_u8 {
+            let packet = PacketType::from_first(kind << 4).unwrap();
+            assert_eq!((packet as u8, packet.first() >> 4), (kind, kind));
+        }
+        assert_eq!(PacketType::from_first(0x0F), None);
     }
 }

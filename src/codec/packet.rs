@@ -31,20 +31,45 @@ pub enum Packet<'a> {
 
 impl<'a> Packet<'a> {
     /// Decodes a packet of a connection that speaks `version`; CONNECT names
-    /// its version itself.
+    /// its version itself. [`Publish::decode`] is the shorter way for the
+    /// packet that comes most: a `Packet` is as large as a CONNECT.
     ///
     /// # Errors
     /// The first breach that is found.
     #[inline]
     pub fn decode(frame: &Frame<'a>, version: Version) -> Result<Self, DecodeError> {
+        if frame.is_publish() {
+            return Publish::decode(frame, version).map(Self::Publish);
+        }
+        Self::decode_other(frame, version)
+    }
+
+    /// As [`Packet::decode`], for a server: refuses also what only a server
+    /// may send.
+    ///
+    /// # Errors
+    /// The first breach that is found.
+    #[inline]
+    pub fn decode_from_client(frame: &Frame<'a>, version: Version) -> Result<Self, DecodeError> {
+        if frame.is_publish() {
+            let publish = Publish::decode(frame, version)?;
+            publish.check_from_client()?;
+            return Ok(Self::Publish(publish));
+        }
+        let packet = Self::decode_other(frame, version)?;
+        packet.check_from_client()?;
+        Ok(packet)
+    }
+
+    fn decode_other(frame: &Frame<'a>, version: Version) -> Result<Self, DecodeError> {
         let kind = match frame.packet_type(version)? {
-            PacketType::Publish => return Publish::decode(frame, version).map(Self::Publish),
             PacketType::PubAck => AckKind::PubAck,
             PacketType::PubRec => AckKind::PubRec,
             PacketType::PubRel => AckKind::PubRel,
             PacketType::PubComp => AckKind::PubComp,
             PacketType::Connect => return Connect::decode(frame).map(Self::Connect),
             PacketType::ConnAck => return ConnAck::decode(frame, version).map(Self::ConnAck),
+            PacketType::Publish => return Publish::decode(frame, version).map(Self::Publish),
             PacketType::Subscribe => return Subscribe::decode(frame, version).map(Self::Subscribe),
             PacketType::SubAck => return SubAck::decode(frame, version).map(Self::SubAck),
             PacketType::Unsubscribe => return Unsubscribe::decode(frame, version).map(Self::Unsubscribe),
@@ -57,24 +82,16 @@ impl<'a> Packet<'a> {
         Ack::decode_as(kind, frame, version).map(Self::Ack)
     }
 
-    /// As [`Packet::decode`], for a server: refuses also what only a server
-    /// may send.
-    ///
-    /// # Errors
-    /// The first breach that is found.
-    #[inline]
-    pub fn decode_from_client(frame: &Frame<'a>, version: Version) -> Result<Self, DecodeError> {
-        let packet = Self::decode(frame, version)?;
-        match &packet {
-            Self::Publish(publish) => publish.check_from_client()?,
-            Self::Disconnect(disconnect) => disconnect.check_from_client()?,
-            Self::Auth(auth) => auth.check_from_client()?,
+    fn check_from_client(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Publish(publish) => publish.check_from_client(),
+            Self::Disconnect(disconnect) => disconnect.check_from_client(),
+            Self::Auth(auth) => auth.check_from_client(),
             Self::ConnAck(_) | Self::SubAck(_) | Self::UnsubAck(_) | Self::PingResp => {
-                return Err(DecodeError::NotFromClient(packet.packet_type()));
+                Err(DecodeError::NotFromClient(self.packet_type()))
             }
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(packet)
     }
 
     /// Which packet this is.

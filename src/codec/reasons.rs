@@ -36,3 +36,28 @@ const fn belongs(packet: PacketType, code: u8) -> bool {
 pub(super) const fn may_client_disconnect_with(reason: ReasonCode) -> bool {
     matches!(reason.code(), 0 | 4 | 0x80..=0x83 | 0x90 | 0x93..=0x99)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tables of sections 3.2.2.2 to 3.15.2.1 have this many rows.
+    #[test]
+    fn every_packet_has_as_many_reason_codes_as_its_table() {
+        for (packet, rows) in [
+            (PacketType::ConnAck, 22),
+            (PacketType::PubAck, 9),
+            (PacketType::PubRec, 9),
+            (PacketType::PubRel, 2),
+            (PacketType::PubComp, 2),
+            (PacketType::SubAck, 12),
+            (PacketType::UnsubAck, 7),
+            (PacketType::Disconnect, 29),
+            (PacketType::Auth, 3),
+            (PacketType::Publish, 0),
+        ] {
+            let known = (0..=u8::MAX).filter(|code| read(packet, *code).is_ok()).count();
+            assert_eq!(known, rows, "{packet}");
+        }
+    }
+}

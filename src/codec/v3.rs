@@ -85,3 +85,75 @@ pub(super) const fn suback_code(reason: ReasonCode) -> u8 {
 pub(super) const fn is_suback_code(code: u8) -> bool {
     matches!(code, 0..=2 | 0x80)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Ack, AckKind, Auth, Codes, ConnAck, Disconnect, Properties, PropertiesBuf, SubAck, UnsubAck};
+    use std::num::NonZeroU16;
+
+    const ID: NonZeroU16 = NonZeroU16::new(7).unwrap();
+
+    /// MQTT-CON-01: a client of an unknown version is told so.
+    #[test]
+    fn a_refused_connect_is_answered_in_the_codes_of_its_version() {
+        for (version, reason, bytes) in [
+            (Version::V3, ReasonCode::NotAuthorized, &[0x20, 2, 0, 5][..]),
+            (Version::V4, ReasonCode::UnsupportedProtocolVersion, &[0x20, 2, 0, 1]),
+            (Version::V4, ReasonCode::ClientIdentifierNotValid, &[0x20, 2, 0, 2]),
+            (Version::V5, ReasonCode::UnsupportedProtocolVersion, &[0x20, 3, 0, 0x84, 0]),
+        ] {
+            let mut out = Vec::new();
+            ConnAck::refusal(reason).encode(version, &mut out);
+            assert_eq!(out, bytes);
+        }
+    }
+
+    /// 3.1.1 [MQTT-3.2.2-4]: session present only with success, and not in 3.1.
+    #[test]
+    fn session_present_is_said_only_where_it_may_be() {
+        for (version, reason, flags) in [
+            (Version::V3, ReasonCode::Success, 0),
+            (Version::V4, ReasonCode::Success, 1),
+            (Version::V4, ReasonCode::NotAuthorized, 0),
+            (Version::V5, ReasonCode::Success, 1),
+        ] {
+            let mut out = Vec::new();
+            ConnAck { session_present: true, reason, properties: Properties::EMPTY }.encode(version, &mut out);
+            assert_eq!(out[2], flags);
+        }
+    }
+
+    #[test]
+    fn reasons_and_properties_are_not_written_before_5_0() {
+        let mut with = PropertiesBuf::new();
+        with.reason_string("why");
+        let properties = with.as_properties();
+        let mut out = Vec::new();
+        Ack { kind: AckKind::PubAck, packet_id: ID, reason: ReasonCode::NotAuthorized, properties }
+            .encode(Version::V4, &mut out);
+        let codes = [ReasonCode::GrantedQos1, ReasonCode::NotAuthorized];
+        SubAck { packet_id: ID, properties, codes: Codes::from(codes.as_slice()) }.encode(Version::V4, &mut out);
+        UnsubAck { packet_id: ID, properties, codes: Codes::from(codes.as_slice()) }.encode(Version::V4, &mut out);
+        Disconnect { reason: ReasonCode::ServerBusy, properties }.encode(Version::V4, &mut out);
+        Auth { reason: ReasonCode::Success, properties }.encode(Version::V4, &mut out);
+        assert_eq!(out, [0x40, 2, 0, 7, 0x90, 4, 0, 7, 1, 0x80, 0xB0, 2, 0, 7, 0xE0, 0]);
+    }
+
+    #[test]
+    fn the_shortest_forms_of_5_0_are_written() {
+        let mut out = Vec::new();
+        Ack::new(AckKind::PubRel, ID, ReasonCode::Success).encode(Version::V5, &mut out);
+        Ack::new(AckKind::PubRec, ID, ReasonCode::NotAuthorized).encode(Version::V5, &mut out);
+        Disconnect::new(ReasonCode::Success).encode(Version::V5, &mut out);
+        Disconnect::new(ReasonCode::SessionTakenOver).encode(Version::V5, &mut out);
+        assert_eq!(out, [0x62, 2, 0, 7, 0x50, 3, 0, 7, 0x87, 0xE0, 0, 0xE0, 1, 0x8E]);
+    }
+
+    #[test]
+    fn only_the_six_return_codes_of_connack_are_known() {
+        for code in 0..=u8::MAX {
+            assert_eq!(connack_reason(code).map(ReasonCode::connack_v3), (code < 6).then_some(code));
+        }
+    }
+}

@@ -81,3 +81,29 @@ pub(super) fn fitting(text: &str) -> &str {
     let limit = usize::from(u16::MAX);
     if text.len() <= limit { text } else { text.get(..text.floor_char_boundary(limit)).unwrap_or_default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::frame::peek;
+
+    #[test]
+    fn a_body_of_any_length_stands_behind_its_length() {
+        for len in [0, 1, 127, 128, 16_383, 16_384, 2_097_152] {
+            let mut out = vec![0xEE];
+            packet(&mut out, PacketType::Auth, |out| out.resize(out.len() + len, 7));
+            let frame = peek(&out[1..], usize::MAX).unwrap().unwrap();
+            assert_eq!((frame.body.len(), frame.len), (len, out.len() - 1));
+            assert!(frame.body.iter().all(|byte| *byte == 7));
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_between_two_characters() {
+        let long = "é".repeat(40_000);
+        let mut out = Vec::new();
+        text(&mut out, &long);
+        assert_eq!(out[..2], 65_534_u16.to_be_bytes());
+        assert!(std::str::from_utf8(&out[2..]).is_ok_and(|cut| cut.len() == 65_534));
+    }
+}

@@ -165,3 +165,57 @@ pub(super) fn write(out: &mut Vec<u8>, version: Version, first: u8, body: &Body<
     }
     out.extend_from_slice(body.payload);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(version: Version, change: impl FnOnce(&mut Outgoing<'static>)) -> Vec<u8> {
+        let mut message = Outgoing {
+            dup: false,
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            packet_id: NonZeroU16::new(0x0102),
+            topic: TopicName::new("t/x").unwrap(),
+            alias: None,
+            expiry: None,
+            subscription_ids: &[],
+            properties: &[],
+            payload: b"hi",
+        };
+        change(&mut message);
+        let mut out = Vec::new();
+        encode(&mut out, version, &message);
+        assert_eq!(out.len(), encoded_len(version, &message));
+        out
+    }
+
+    #[test]
+    fn the_common_shape_is_written_byte_for_byte() {
+        assert_eq!(written(Version::V4, |_| {}), b"\x32\x09\0\x03t/x\x01\x02hi");
+        assert_eq!(written(Version::V5, |_| {}), b"\x32\x0a\0\x03t/x\x01\x02\0hi");
+        let qos_0 = |message: &mut Outgoing<'_>| message.qos = Qos::AtMostOnce;
+        assert_eq!(written(Version::V3, qos_0), b"\x30\x07\0\x03t/xhi");
+    }
+
+    #[test]
+    fn a_missing_identifier_leaves_a_gap_to_patch() {
+        assert_eq!(written(Version::V4, |message| message.packet_id = None), b"\x32\x09\0\x03t/x\0\0hi");
+    }
+
+    #[test]
+    fn what_only_5_0_knows_is_left_out_before() {
+        let all = |message: &mut Outgoing<'static>| {
+            message.alias = NonZeroU16::new(3).map(Alias::Use);
+            message.expiry = Some(5);
+            message.subscription_ids = &[1, 200];
+            message.properties = &[1, 1];
+        };
+        assert_eq!(written(Version::V4, all), written(Version::V4, |_| {}));
+        let hop = b"\x23\0\x03\x02\0\0\0\x05\x0b\x01\x0b\xc8\x01\x01\x01";
+        let want = [b"\x32\x16\0\0\x01\x02\x0f", hop.as_slice(), b"hi"].concat();
+        assert_eq!(written(Version::V5, all), want);
+        let announced = written(Version::V5, |message| message.alias = NonZeroU16::new(3).map(Alias::Announce));
+        assert_eq!(announced, b"\x32\x0d\0\x03t/x\x01\x02\x03\x23\0\x03hi");
+    }
+}

@@ -49,7 +49,7 @@ impl<'a> Publish<'a> {
     /// The first breach that is found.
     #[inline]
     pub fn decode(frame: &Frame<'a>, version: Version) -> Result<Self, DecodeError> {
-        if frame.first >> 4 != PacketType::Publish as u8 {
+        if !frame.is_publish() {
             return Err(DecodeError::UnknownPacketType(frame.first >> 4));
         }
         let qos = Qos::from_bits(frame.first >> 1 & 3).ok_or(DecodeError::PublishQos)?;

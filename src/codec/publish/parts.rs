@@ -4,7 +4,7 @@
 //! does not: checks of the content, which was ours. Invariant: every offset
 //! lies within the frame.
 
-use crate::codec::frame::{PacketType, peek};
+use crate::codec::frame::peek;
 use crate::mqtt::Qos;
 use std::num::NonZeroU16;
 use std::ops::Range;
@@ -28,7 +28,7 @@ impl FrameParts {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let frame = peek(bytes, usize::MAX).ok()??;
-        if frame.first >> 4 != PacketType::Publish as u8 {
+        if !frame.is_publish() {
             return None;
         }
         let qos = Qos::from_bits(frame.first >> 1 & 3)?;
@@ -54,3 +54,36 @@ impl FrameParts {
 }
 
 const DUP: u8 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_frame_that_is_cut_or_no_publish_are_not_found() {
+        let frame = b"\x32\x09\0\x03t/x\0\0hi";
+        let parts = FrameParts::of(frame).unwrap();
+        assert_eq!((parts.topic.clone(), parts.packet_id, parts.payload.clone()), (4..7, Some(7), 9..11));
+        for len in 0..frame.len() {
+            assert_eq!(FrameParts::of(&frame[..len]), None);
+        }
+        for bad in [b"\x40\x02\0\x01".as_slice(), b"\x30\x02\0\x05", b"\x32\x03\0\0\0", b"\x36\x04\0\0\0\0"] {
+            assert_eq!(FrameParts::of(bad), None);
+        }
+    }
+
+    /// [MQTT-3.3.1-2]: at QoS 0 DUP stays 0.
+    #[test]
+    fn a_patch_sets_dup_and_identifier_and_nothing_else() {
+        let mut frame = *b"\x33\x09\0\x03t/x\0\0hi";
+        let parts = FrameParts::of(&frame).unwrap();
+        let id = NonZeroU16::new(0x0102).unwrap();
+        parts.patch(&mut frame, true, id);
+        assert_eq!(&frame, b"\x3b\x09\0\x03t/x\x01\x02hi");
+        parts.patch(&mut frame, false, id);
+        assert_eq!(&frame, b"\x33\x09\0\x03t/x\x01\x02hi");
+        let mut plain = *b"\x30\x03\0\x01t";
+        FrameParts::of(&plain).unwrap().patch(&mut plain, true, id);
+        assert_eq!(&plain, b"\x30\x03\0\x01t");
+    }
+}
