@@ -1,8 +1,27 @@
 //! The composition root: makes the parts, in order, and hands out [`Handle`].
+//!
+//! What lives here: which part gets what, the order of start and stop, and the
+//! reload. What does not: what any part does. Invariant: a reload builds
+//! everything new before it swaps anything; a settings error changes nothing.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::clock::Clock;
+use crate::delivery::{Agenda, Domain};
+use crate::identity::handshake::{ListenerTls, TlsParts};
+use crate::identity::refusals::{DEFAULT_KEPT, Refusals};
+use crate::identity::server_certificate::{ServerCertificate, ServerCertificateError};
 use crate::identity::tenant::TenantSettings;
+use crate::identity::tickets::TicketKeys;
+use crate::identity::trust::{Trust, TrustError, TrustSnapshot};
+use crate::mqtt::TenantId;
+use crate::net::{Command, Domains, Limits, Listener, Live, Node};
+use crate::shutdown::Tasks;
+use crate::store::{MemoryStore, Plan, SlowStore, Store};
 use crate::{delivery, net};
 
 /// How long an acknowledged message lasts. Source: house decisions on
@@ -39,4 +58,253 @@ pub struct Settings {
     pub durability: Durability,
     /// A debug build's store double, as a specification such as `late:5ms`.
     pub slow_store: Option<String>,
+}
+
+/// Why a broker does not start, or keeps its old settings.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{name}: cannot listen on {address}: {error}{}", hint(.error))]
+    Bind {
+        /// The listener's name.
+        name: String,
+        /// Its address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The server's certificate or key is not good.
+    #[error("{0}")]
+    Certificate(#[from] ServerCertificateError),
+    /// A listener names a tenant that is not configured.
+    #[error("listener {name}: default_tenant {tenant} is not configured; add a [[tenant]] with that id")]
+    NoTenant {
+        /// The listener's name.
+        name: String,
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// The slow store's specification is not good.
+    #[error("slow_store: {0}")]
+    SlowStore(String),
+    /// TLS cannot be configured.
+    #[error("TLS cannot be configured: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The tenants' anchors are not good.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Trust(Vec<TrustError>),
+}
+
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; stop the program that listens there, or choose another address",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
+        std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// A running broker.
+pub struct Broker {
+    handle: Handle,
+    /// The listeners' tasks: they stop first.
+    accepting: Tasks,
+    /// What the connections rest on: it stops last.
+    foundations: Tasks,
+    slow: Option<Arc<SlowStore>>,
+}
+
+/// What the control plane holds of a running broker. Clones share it.
+#[derive(Clone)]
+pub struct Handle {
+    node: Arc<Node>,
+    listeners: Arc<Vec<Arc<Listener>>>,
+    tickets: Arc<TicketKeys>,
+    /// One reload at a time.
+    reloading: Arc<Mutex<()>>,
+}
+
+/// An anchor as it is shown to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trusted {
+    /// Whose anchor it is.
+    pub tenant: TenantId,
+    /// Its name, subject, fingerprint and end.
+    pub summary: String,
+}
+
+/// Starts a broker. Its listeners accept when this returns.
+///
+/// # Errors
+/// What keeps it from starting; nothing is left running.
+pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
+    let snapshot = TrustSnapshot::build(&settings.tenants).map_err(StartError::Trust)?;
+    check_tenants(&settings, &snapshot)?;
+    let trust = Arc::new(Trust::new(snapshot));
+    let tickets = Arc::new(TicketKeys::new(clock.clone()));
+    let tls = tls_parts(&settings, &tickets, &clock)?;
+    let (store, slow) = store(&settings)?;
+    let mut listeners = Vec::new();
+    for listener in &settings.listeners {
+        let snapshot = trust.current();
+        let tls = match listener.tls {
+            true => Some(ListenerTls::new(&tls, &snapshot, listener.default_tenant.as_ref())?),
+            false => None,
+        };
+        let bound = Listener::bind(listener, settings.net.backlog, tls).map_err(|error| StartError::Bind {
+            name: listener.name.clone(),
+            address: listener.bind,
+            error,
+        })?;
+        listeners.push(Arc::new(bound));
+    }
+    let node = Arc::new(node(settings, clock, trust, store));
+    let (accepting, foundations) = (Tasks::new(), Tasks::new());
+    for listener in &listeners {
+        accepting.spawn("listener", Arc::clone(listener).run(Arc::clone(&node), accepting.clone()));
+    }
+    foundations.spawn("agenda", keep_agenda(Arc::clone(&node), foundations.clone()));
+    if let Some(slow) = &slow {
+        let slow = Arc::clone(slow);
+        let _ = foundations.spawn_thread("committer", move || slow.run_committer());
+    }
+    let handle = Handle { node, listeners: Arc::new(listeners), tickets, reloading: Arc::default() };
+    Ok(Broker { handle, accepting, foundations, slow })
+}
+
+fn check_tenants(settings: &Settings, snapshot: &TrustSnapshot) -> Result<(), StartError> {
+    for listener in &settings.listeners {
+        if let Some(tenant) = &listener.default_tenant
+            && snapshot.tenant(tenant).is_none()
+        {
+            return Err(StartError::NoTenant { name: listener.name.clone(), tenant: tenant.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn tls_parts(settings: &Settings, tickets: &Arc<TicketKeys>, clock: &Clock) -> Result<TlsParts, StartError> {
+    let ServerTls { certificate, key } = &settings.server_tls;
+    let certificate = ServerCertificate::load(certificate, key, clock.wall())?;
+    Ok(TlsParts { certificate, tickets: Arc::clone(tickets), clock: clock.clone() })
+}
+
+/// A store, and the same again when it is the double that needs a committer.
+type Stores = (Arc<dyn Store>, Option<Arc<SlowStore>>);
+
+fn store(settings: &Settings) -> Result<Stores, StartError> {
+    let Some(specification) = &settings.slow_store else { return Ok((Arc::new(MemoryStore::default()), None)) };
+    let plan: Plan = specification.parse().map_err(|error| StartError::SlowStore(format!("{error}")))?;
+    let slow = Arc::new(SlowStore::new(plan, 1));
+    Ok((Arc::clone(&slow) as Arc<dyn Store>, Some(slow)))
+}
+
+fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Store>) -> Node {
+    let bounds = Arc::new(settings.delivery);
+    let uids = Arc::new(AtomicU64::new(1));
+    let shared = Arc::clone(&store);
+    let domains = Domains::new(move |tenant| {
+        let (bounds, store, uids) = (Arc::clone(&bounds), Arc::clone(&shared), Arc::clone(&uids));
+        Arc::new(Domain::new(tenant.clone(), bounds, store, uids))
+    });
+    Node {
+        clock,
+        settings: arc_swap::ArcSwap::from_pointee(settings.net),
+        trust,
+        refusals: Arc::new(Refusals::new(DEFAULT_KEPT)),
+        store,
+        domains,
+        agenda: Arc::new(Agenda::default()),
+        live: Arc::new(Live::default()),
+        limits: Arc::new(Limits::default()),
+        tasks: Tasks::new(),
+    }
+}
+
+/// Ends sessions and publishes wills when they are due.
+async fn keep_agenda(node: Arc<Node>, tasks: Tasks) {
+    let mut stop = tasks.stop_signal();
+    loop {
+        let due = tokio::select! {
+            () = stop.stopped() => return,
+            due = node.agenda.next(&node.clock) => due,
+        };
+        net::due(&node, &due);
+    }
+}
+
+impl Broker {
+    /// What the control plane holds.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Stops: accepts no more, tells every client, publishes wills. Returns
+    /// what was still running when `limit` was over, if anything was.
+    pub async fn stop(self, limit: Duration) -> Option<String> {
+        self.accepting.stop();
+        let node = &self.handle.node;
+        node.tasks.stop();
+        node.live.tell_all(Command::ShutDown);
+        let left = node.tasks.drained(limit).await.err().map(|left| left.to_string());
+        self.slow.iter().for_each(|slow| slow.close());
+        self.foundations.stop();
+        let _ = self.foundations.drained(Duration::from_secs(1)).await;
+        left
+    }
+}
+
+impl Handle {
+    /// The names and addresses that are listened on.
+    #[must_use]
+    pub fn listening(&self) -> Vec<(String, SocketAddr)> {
+        self.listeners.iter().map(|listener| (listener.scope.name.to_string(), listener.address())).collect()
+    }
+
+    /// The anchors that are trusted.
+    #[must_use]
+    pub fn trusted(&self) -> Vec<Trusted> {
+        let snapshot = self.node.trust.current();
+        let trusted =
+            snapshot.anchors().map(|anchor| Trusted { tenant: anchor.tenant.clone(), summary: anchor.summary() });
+        trusted.collect()
+    }
+
+    /// Takes new settings: trust, rights, switches, bounds of new connections,
+    /// the server's certificate. Whoever is still admitted stays connected.
+    /// Listening addresses and bounds of queues need a restart.
+    ///
+    /// # Errors
+    /// What is wrong with them; nothing is changed then.
+    pub fn reload(&self, settings: &Settings) -> Result<(), StartError> {
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = TrustSnapshot::build(&settings.tenants).map_err(StartError::Trust)?;
+        check_tenants(settings, &next)?;
+        let parts = tls_parts(settings, &self.tickets, &self.node.clock)?;
+        let change = self.node.trust.publish(next);
+        if change.anchor_gone {
+            self.tickets.forget();
+        }
+        for listener in self.listeners.iter() {
+            let Some(tls) = &listener.tls else { continue };
+            let tenant = listener.scope.default_tenant.as_ref();
+            tls.store(Arc::new(ListenerTls::new(&parts, &change.snapshot, tenant)?));
+        }
+        self.node.settings.store(Arc::new(settings.net.clone()));
+        self.node.live.tell_all(Command::Recheck);
+        Ok(())
+    }
+
+    /// Lets every connection look at the time and at trust again: for a clock
+    /// that was moved.
+    pub fn recheck(&self) {
+        self.node.live.tell_all(Command::Recheck);
+    }
+
+    /// How many connections there are, those in their handshake included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.node.live.len()
+    }
 }

@@ -22,6 +22,6 @@ pub use fanout::{Fanout, Progress, Publisher, Turn};
 pub use parcel::{Encode, FrameShape, LARGE, MessageRef, Parcel, ParcelBuilder, Payload};
 pub use queue::{Item, Kind, Manner, Overflow, Pushed, Reading, Run, SessionQueue};
 pub use registry::{Claim, Foreign, Outcome, Parked, Registry, Yield};
-pub use retained::{Retained, RetainedFull, RetainedMessages, Scan};
+pub use retained::{RetainedFull, RetainedMessages, Scan};
 pub use route::{Mailbox, Recipient, Route};
 pub use settings::Settings;

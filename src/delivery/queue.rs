@@ -97,7 +97,10 @@ pub enum Reading {
     /// The ring's items were handed over.
     Items,
     /// Entries from the reader's place on wait in the store.
-    Stored,
+    Stored {
+        /// Behind the last number that the store is sure to know.
+        until: u64,
+    },
     /// Nothing; the reader will be woken.
     Idle,
     /// Messages were lost that must not be: the session ends.
@@ -143,6 +146,8 @@ struct Inner {
     /// The first entry that may be evicted.
     oldest_unsent: u64,
     waiters: Vec<Waker>,
+    /// What the reader had taken when the ring was last found half full.
+    taken_when_full: u64,
 }
 
 impl SessionQueue {
@@ -166,6 +171,7 @@ impl SessionQueue {
                 stored_bytes: 0,
                 oldest_unsent: next_seq,
                 waiters: Vec::new(),
+                taken_when_full: u64::MAX,
             }),
             taken_messages: AtomicU64::new(0),
             taken_bytes: AtomicU64::new(0),
@@ -248,7 +254,11 @@ impl SessionQueue {
             }));
             pushed.wake = inner.reader.take();
         }
-        pushed.congested = (waiting + messages) * 2 > self.ring_messages || (held + bytes) * 2 > self.ring_bytes;
+        if (waiting + messages) * 2 > self.ring_messages || (held + bytes) * 2 > self.ring_bytes {
+            // A reader that took nothing since then is stuck: no courtesy helps it.
+            let taken = self.taken_messages.load(Ordering::Relaxed);
+            pushed.congested = std::mem::replace(&mut inner.taken_when_full, taken) != taken;
+        }
         pushed
     }
 
@@ -350,7 +360,7 @@ impl SessionQueue {
         }
         if inner.spilled {
             if inner.unsettled == 0 && next < inner.next_seq {
-                return Reading::Stored;
+                return Reading::Stored { until: inner.next_seq };
             }
             inner.spilled = inner.unsettled > 0;
         }
@@ -381,6 +391,12 @@ impl SessionQueue {
         let waiters = std::mem::take(&mut inner.waiters);
         drop(inner);
         waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether the ring is less than half full.
+    pub fn has_room(&self) -> bool {
+        let inner = self.lock();
+        (inner.pushed_messages - self.taken_messages.load(Ordering::Relaxed)) * 2 <= self.ring_messages
     }
 
     /// Asks to be woken when the ring is three quarters empty again.

@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use tokio::sync::oneshot;
 
+use crate::identity::policy::Rights;
 use crate::identity::principal::Principal;
 use crate::mqtt::ClientId;
 use crate::telemetry::metrics::Gauge;
@@ -32,6 +33,10 @@ pub struct Parked<S> {
     pub session: Box<S>,
     /// Its queue.
     pub queue: Arc<SessionQueue>,
+    /// The first number of the queue that was not sent.
+    pub next: u64,
+    /// The rights of the client, for its will.
+    pub rights: Arc<Rights>,
 }
 
 struct Entry<S> {
@@ -152,6 +157,18 @@ impl<S: Send + 'static> Registry<S> {
             }
         }
         true
+    }
+
+    /// Looks at a session at rest, if nothing claimed it since `generation`.
+    pub fn with_parked<T>(&self, key: &ClientId, generation: u64, look: impl FnOnce(&mut Parked<S>) -> T) -> Option<T> {
+        let mut entry = self.entries.get_mut(key)?;
+        if entry.generation != generation {
+            return None;
+        }
+        match &mut entry.owner {
+            Owner::None(parked) => Some(look(parked)),
+            _ => None,
+        }
     }
 
     /// Takes a session at rest away, if nothing claimed it since `generation`.

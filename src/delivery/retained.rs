@@ -10,26 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
-use crate::mqtt::{MessageView, Qos, TopicFilter, TopicName};
+use crate::mqtt::{MessageId, MessageView, TopicFilter};
 use crate::router;
+use crate::store::StoredMessage;
 use crate::telemetry::metrics::Gauge;
 
 use super::Settings;
-
-/// A message that is sent to those who subscribe later.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Retained {
-    /// Where it was published to.
-    pub topic: Box<str>,
-    /// The application's bytes.
-    pub payload: Bytes,
-    /// Properties that are passed on, in wire form.
-    pub properties: Box<[u8]>,
-    /// The publisher's quality of service.
-    pub qos: Qos,
-    /// When it expires, in milliseconds since 1970.
-    pub expires_at: Option<u64>,
-}
 
 /// Why a message is not retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +27,7 @@ const SHARDS: usize = 16;
 /// Retained messages by topic.
 #[derive(Debug)]
 pub struct RetainedMessages {
-    shards: [Mutex<router::Retained<Retained>>; SHARDS],
+    shards: [Mutex<router::Retained<StoredMessage>>; SHARDS],
     hasher: RandomState,
     messages: AtomicUsize,
     bytes: AtomicUsize,
@@ -79,7 +65,7 @@ impl RetainedMessages {
         }
     }
 
-    fn shard(&self, number: usize) -> Option<MutexGuard<'_, router::Retained<Retained>>> {
+    fn shard(&self, number: usize) -> Option<MutexGuard<'_, router::Retained<StoredMessage>>> {
         // A map is whole between any two calls.
         Some(self.shards.get(number)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -90,7 +76,13 @@ impl RetainedMessages {
     ///
     /// # Errors
     /// [`RetainedFull`] when the tenant's bound is reached; nothing is changed.
-    pub fn set<T>(&self, message: &MessageView<'_>, now: u64, log: impl FnOnce() -> T) -> Result<T, RetainedFull> {
+    pub fn set<T>(
+        &self,
+        message: &MessageView<'_>,
+        id: MessageId,
+        now: u64,
+        log: impl FnOnce() -> T,
+    ) -> Result<T, RetainedFull> {
         let number = (self.hasher.hash_one(message.topic.as_str()) >> 60) as usize % SHARDS;
         let Some(mut shard) = self.shard(number) else { return Err(RetainedFull) };
         let bytes = message.topic.as_str().len() + message.payload.len() + message.properties.len();
@@ -104,7 +96,7 @@ impl RetainedMessages {
         if message.payload.is_empty() {
             shard.remove(message.topic);
         } else {
-            shard.put(message.topic, Arc::new(retained(message, now)), bytes);
+            shard.put(message.topic, Arc::new(retained(message, id, now)), bytes);
         }
         self.count(is_new, bytes, old, message.payload.is_empty());
         Ok(log())
@@ -126,7 +118,7 @@ impl RetainedMessages {
 
     /// Looks at up to `limit` topics and adds what matches to `found`. Answers
     /// whether the scan is complete.
-    pub fn scan(&self, scan: &mut Scan, limit: usize, now: u64, found: &mut Vec<Arc<Retained>>) -> bool {
+    pub fn scan(&self, scan: &mut Scan, limit: usize, now: u64, found: &mut Vec<Arc<StoredMessage>>) -> bool {
         let Some(shard) = self.shard(scan.shard) else { return true };
         let slice = shard.scan(&scan.filter, scan.after.as_deref(), limit);
         drop(shard);
@@ -138,8 +130,9 @@ impl RetainedMessages {
     }
 }
 
-fn retained(message: &MessageView<'_>, now: u64) -> Retained {
-    Retained {
+fn retained(message: &MessageView<'_>, id: MessageId, now: u64) -> StoredMessage {
+    StoredMessage {
+        id,
         topic: message.topic.as_str().into(),
         payload: Bytes::copy_from_slice(message.payload),
         properties: message.properties.into(),
@@ -148,19 +141,10 @@ fn retained(message: &MessageView<'_>, now: u64) -> Retained {
     }
 }
 
-fn size(message: &Retained) -> usize {
+fn size(message: &StoredMessage) -> usize {
     message.topic.len() + message.payload.len() + message.properties.len()
 }
 
-fn is_expired(message: &Retained, now: u64) -> bool {
+fn is_expired(message: &StoredMessage, now: u64) -> bool {
     message.expires_at.is_some_and(|at| at <= now)
-}
-
-/// The topic of a retained message.
-impl Retained {
-    /// Its topic, which was checked when it was published.
-    #[must_use]
-    pub fn topic(&self) -> Option<TopicName<'_>> {
-        TopicName::new(&self.topic).ok()
-    }
 }

@@ -198,6 +198,9 @@ reasons! {
     /// The first packet was not a good CONNECT.
     ProtocolError = "protocol_error", ProtocolError, None,
         "check that the client speaks MQTT to this port";
+    /// Enhanced authentication, which is not served [MQTT-4.12.0-1].
+    AuthenticationMethod = "authentication_method", BadAuthenticationMethod, None,
+        "connect without an authentication method";
     /// A lasting session where none is granted.
     CleanSessionPolicy = "clean_session_policy", NotAuthorized, None,
         "connect with clean session, or change clean_session_policy";

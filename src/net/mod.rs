@@ -1,5 +1,25 @@
 //! Sockets, TLS and the driver of a connection.
+//!
+//! What lives here: accepting, handshakes, CONNECT, and the driver that joins
+//! codec, session, identity and delivery. What does not: any of those four.
+//! Invariant: a slow, silent or hostile client costs itself, not its neighbours.
 
+mod connection;
+mod control;
+mod encode;
+mod establish;
+mod lent;
+mod limits;
+mod listener;
+mod outgoing;
+mod remember;
 mod settings;
+mod shared;
+mod slots;
+mod transport;
 
+pub use control::{Command, Live};
+pub use limits::Limits;
+pub use listener::Listener;
 pub use settings::{ListenerSettings, Settings};
+pub use shared::{Domains, Due, Event, Node, due};

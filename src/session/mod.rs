@@ -141,6 +141,8 @@ pub struct Session {
     client_id: ClientId,
     terms: Terms,
     resumable: bool,
+    /// Whether an earlier connection made it resumable: the store knows it.
+    stored: bool,
     received: Received,
     answers: Ring,
     outbound: Outbound,
@@ -149,6 +151,10 @@ pub struct Session {
     will: Option<Box<Will>>,
     outputs: VecDeque<Output>,
     changes: Vec<Change>,
+    /// An answer of this turn repeats an earlier one.
+    repeats: bool,
+    /// The highest position that an answer waited for.
+    highest: u64,
 }
 
 impl Session {
@@ -158,6 +164,7 @@ impl Session {
         let mut session = Self {
             client_id,
             resumable: false,
+            stored: false,
             received: Received::default(),
             answers: Ring::default(),
             outbound: Outbound::new(terms.send_window),
@@ -166,9 +173,12 @@ impl Session {
             will: None,
             outputs: VecDeque::new(),
             changes: Vec::new(),
+            repeats: false,
+            highest: 0,
             terms,
         };
         session.resumable = session.terms.session_expiry > 0;
+        session.stored = session.resumable;
         session
     }
 
@@ -180,6 +190,7 @@ impl Session {
         self.answers = Ring::default();
         self.outputs.clear();
         self.resumable = terms.session_expiry > 0;
+        self.stored |= self.resumable;
         self.will = will;
         self.terms = terms;
     }
@@ -209,6 +220,12 @@ impl Session {
     #[must_use]
     pub const fn is_resumable(&self) -> bool {
         self.resumable
+    }
+
+    /// Whether a store may hold something of it.
+    #[must_use]
+    pub const fn is_stored(&self) -> bool {
+        self.stored
     }
 
     /// The subscriptions.
@@ -310,6 +327,7 @@ impl Session {
             }
             codec::AckKind::PubRel => {
                 let known = self.received.on_pubrel(packet_id, &mut self.answers);
+                self.repeats |= !known;
                 if known && self.resumable {
                     self.changes.push(Change::Inbound { packet_id, held: false });
                 }
@@ -419,8 +437,12 @@ impl Session {
         self.answers.push_packet(packet);
     }
 
-    /// All answers queued so far wait for `position`.
+    /// All answers queued so far wait for `position`. A repeated answer waits
+    /// for what the first one waited for: a connection that was lost in between
+    /// does not make it durable.
     pub fn answers_wait_for(&mut self, position: u64) {
+        let position = if std::mem::take(&mut self.repeats) { position.max(self.highest) } else { position };
+        self.highest = self.highest.max(position);
         self.answers.wait_for(position);
     }
 

@@ -56,6 +56,8 @@ pub enum Acknowledged {
 struct Slot {
     seq: u64,
     stage: Stage,
+    /// Whether `seq` is a place in a stored queue.
+    stored: bool,
 }
 
 /// The most messages that identifiers can tell apart.
@@ -69,13 +71,16 @@ pub struct Outbound {
     window: u16,
     /// The next place of a queue that keeps no places of its own.
     next_volatile: u64,
+    /// Places that were finished since they were last asked for; kept only for
+    /// queues that keep places.
+    finished: Vec<u64>,
 }
 
 impl Outbound {
     /// Nothing in flight, at most `window` from now on.
     #[must_use]
     pub const fn new(window: u16) -> Self {
-        Self { slots: VecDeque::new(), unfinished: 0, window, next_volatile: 0 }
+        Self { slots: VecDeque::new(), unfinished: 0, window, next_volatile: 0, finished: Vec::new() }
     }
 
     pub(super) const fn set_window(&mut self, window: u16) {
@@ -102,12 +107,13 @@ impl Outbound {
     /// nothing while the window is full or the identifier is in use. `seq` is
     /// its place in a queue that keeps places; others are counted here.
     pub fn begin(&mut self, seq: Option<u64>, qos: Qos) -> Option<u16> {
+        let stored = seq.is_some();
         let seq = seq.unwrap_or(self.next_volatile);
         if !self.has_room() || self.slots.front().is_some_and(|oldest| seq.saturating_sub(oldest.seq) >= IDS - 1) {
             return None;
         }
         let stage = if qos == Qos::ExactlyOnce { Stage::Sent2 } else { Stage::Sent1 };
-        self.slots.push_back(Slot { seq, stage });
+        self.slots.push_back(Slot { seq, stage, stored });
         self.unfinished += 1;
         self.next_volatile = self.next_volatile.max(seq + 1);
         Some(packet_id(seq))
@@ -115,7 +121,7 @@ impl Outbound {
 
     /// Puts back a message that a store found in flight.
     pub fn restore(&mut self, seq: u64, stage: Stage) {
-        self.slots.push_back(Slot { seq, stage });
+        self.slots.push_back(Slot { seq, stage, stored: true });
         self.unfinished += 1;
         self.next_volatile = self.next_volatile.max(seq + 1);
     }
@@ -137,9 +143,26 @@ impl Outbound {
         unfinished.map(|slot| InFlight { seq: slot.seq, packet_id: packet_id(slot.seq), stage: slot.stage }).collect()
     }
 
+    /// Counts a message as finished that is never sent.
+    pub fn skip(&mut self, seq: u64) {
+        self.finished.push(seq);
+    }
+
+    /// The places that were finished since the last call.
+    pub fn drain_finished(&mut self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.finished.drain(..)
+    }
+
     /// Ends a message without an answer: it is gone from the queue.
     pub fn abandon(&mut self, seq: u64) {
         if let Some(index) = self.slots.iter().position(|slot| slot.seq == seq && slot.stage != Stage::Done) {
+            self.finish(index);
+        }
+    }
+
+    /// Ends a message by its packet identifier, without an answer.
+    pub fn abandon_id(&mut self, packet_id: u16) {
+        if let Some((index, _)) = self.find(packet_id) {
             self.finish(index);
         }
     }
@@ -191,6 +214,9 @@ impl Outbound {
         let Some(slot) = self.slots.get_mut(index) else { return Acknowledged::Unknown };
         slot.stage = Stage::Done;
         let seq = slot.seq;
+        if slot.stored {
+            self.finished.push(seq);
+        }
         self.unfinished -= 1;
         while self.slots.front().is_some_and(|slot| slot.stage == Stage::Done) {
             self.slots.pop_front();

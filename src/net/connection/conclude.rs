@@ -1,0 +1,223 @@
+//! How a connection ends: the last words, the will, the session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::codec::{ConnAck, Disconnect, PropertiesBuf};
+use crate::delivery::{Domain, Mailbox, Parked, Progress, Publisher};
+use crate::identity::policy::Rights;
+use crate::identity::switch::OnForbiddenPublish;
+use crate::mqtt::{MessageId, ReasonCode};
+use crate::session::{Session, Will};
+use crate::store::Batch;
+
+use super::super::shared::{Due, Event, Node};
+use super::super::{encode, remember};
+use super::{Connection, Ending};
+
+/// How long a socket is kept to let the last words arrive.
+const LINGER: Duration = Duration::from_millis(500);
+
+impl Ending {
+    /// What DISCONNECT of MQTT 5.0 says; nothing when the client left first.
+    fn reason(&self) -> Option<ReasonCode> {
+        match self {
+            Self::Disconnected { .. } | Self::Lost(_) => None,
+            Self::Violated(violation) => Some(violation.reason()),
+            Self::TakenOver => Some(ReasonCode::SessionTakenOver),
+            Self::Refused(refusal) => Some(match refusal.reason.connack() {
+                ReasonCode::NotAuthorized => ReasonCode::NotAuthorized,
+                _ => ReasonCode::AdministrativeAction,
+            }),
+            Self::Forbidden(reason) => Some(*reason),
+            Self::ShutDown => Some(ReasonCode::ServerShuttingDown),
+            Self::Panicked => Some(ReasonCode::UnspecifiedError),
+        }
+    }
+
+    fn keeps_will(&self) -> bool {
+        !matches!(self, Self::Disconnected { with_will: false })
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Disconnected { .. } => "the client disconnected".to_owned(),
+            Self::Lost(None) => "the client closed the stream".to_owned(),
+            Self::Lost(Some(kind)) => format!("the stream failed: {kind}"),
+            Self::Violated(violation) => violation.to_string(),
+            Self::TakenOver => "another connection of the same client took over".to_owned(),
+            Self::Refused(refusal) => refusal.to_string(),
+            Self::Forbidden(_) => "a publication or subscription without the right to it".to_owned(),
+            Self::ShutDown => "the broker stops".to_owned(),
+            Self::Panicked => "an internal error".to_owned(),
+        }
+    }
+}
+
+impl Connection {
+    /// Ends the connection: last words, will, session. Nobody is waited for.
+    pub(super) fn conclude(&mut self, ending: Ending) {
+        let Some(mut session) = self.session.take() else { return };
+        self.finish_fanout(&mut session);
+        self.log(&ending, &session);
+        self.say_goodbye(&ending, &session);
+        let next = self.parts.outgoing.lowest_unsent();
+        self.parts.queue.disconnect(next);
+        let will_waits = self.settle_will(&ending, &mut session);
+        session.detach();
+        self.give_back(session, next, will_waits);
+    }
+
+    /// A fan-out that began is completed: its messages were taken over.
+    fn finish_fanout(&mut self, session: &mut Session) {
+        let Some(mut fanout) = self.fanout.take() else { return };
+        while fanout.advance() == Progress::More {}
+        let mut batch = fanout.take_batch();
+        let uid = self.parts.queue.uid();
+        batch.ops.extend(session.drain_changes().map(|change| remember::changed(uid, change)));
+        let position = self.parts.domain.append(batch);
+        session.answers_wait_for(position.0);
+        fanout.appended_at(position);
+    }
+
+    fn log(&self, ending: &Ending, session: &Session) {
+        let control = &self.parts.entered.control;
+        let (client_id, tenant) = (session.client_id().as_str(), self.parts.domain.tenant().as_str());
+        let (connection, peer) = (control.id(), control.peer());
+        match ending {
+            Ending::Refused(refusal) => {
+                self.parts.node.refusals.record((**refusal).clone());
+            }
+            Ending::Violated(_) | Ending::Forbidden(_) | Ending::Panicked => {
+                tracing::warn!(connection, %peer, tenant, client_id, reason = ending.text(), "connection closed");
+            }
+            _ => tracing::info!(connection, %peer, tenant, client_id, reason = ending.text(), "connection closed"),
+        }
+    }
+
+    fn say_goodbye(&mut self, ending: &Ending, session: &Session) {
+        let Some(reason) = ending.reason() else { return };
+        let transport = &mut self.parts.transport;
+        if !transport.is_clean() {
+            return;
+        }
+        let mut words = Vec::new();
+        let version = session.terms().version;
+        let is_signalled = self.parts.admission.tenant.switches.on_forbidden_publish
+            == OnForbiddenPublish::Connack5Close
+            && matches!(ending, Ending::Forbidden(_) | Ending::Refused(_) | Ending::ShutDown);
+        if version.is_v5() {
+            let mut properties = PropertiesBuf::new();
+            if session.terms().problem_information {
+                properties.reason_string(&ending.text());
+            }
+            let packet = Disconnect { reason, properties: properties.as_properties() };
+            packet.encode(version, &mut words);
+            if words.len() > session.terms().max_packet_out as usize {
+                words.clear();
+                Disconnect::new(reason).encode(version, &mut words);
+            }
+        } else if is_signalled {
+            // AUTH-12: a second CONNACK says that the connection ends.
+            ConnAck::refusal(reason).encode(version, &mut words);
+        }
+        let _ = transport.send(&words);
+        transport.close_notify();
+    }
+
+    /// Publishes the will now, or says that it waits for its delay.
+    fn settle_will(&self, ending: &Ending, session: &mut Session) -> Option<u32> {
+        if !ending.keeps_will() {
+            session.take_will();
+            return None;
+        }
+        let delay = session.will()?.delay;
+        // A will never waits longer than its session [MQTT-3.1.3-9].
+        let delay = delay.min(session.terms().session_expiry);
+        if delay > 0 {
+            return Some(delay);
+        }
+        let will = session.take_will()?;
+        publish_will(&self.parts.node, &self.parts.domain, &self.parts.mailbox, &self.parts.admission.rights, &will);
+        None
+    }
+
+    fn give_back(&self, session: Box<Session>, next: u64, will_waits: Option<u32>) {
+        let domain = &self.parts.domain;
+        let key = &self.parts.admission.session_key;
+        let generation = self.parts.generation;
+        if !session.is_resumable() {
+            end_session(domain, &session, &self.parts.mailbox);
+            domain.registry.hand_back(key, generation, None);
+            return;
+        }
+        let expiry = session.terms().session_expiry;
+        let rights = Arc::clone(&self.parts.admission.rights);
+        let parked = Parked { session, queue: Arc::clone(&self.parts.queue), next, rights };
+        if !domain.registry.hand_back(key, generation, Some(parked)) {
+            return;
+        }
+        let now = self.parts.node.clock.now();
+        let due = |event| Due { domain: Arc::clone(domain), key: key.clone(), generation, event };
+        if let Some(delay) = will_waits {
+            self.parts.node.agenda.schedule(now + Duration::from_secs(delay.into()), due(Event::Will));
+        }
+        if expiry != u32::MAX {
+            self.parts.node.agenda.schedule(now + Duration::from_secs(expiry.into()), due(Event::Expire));
+        }
+    }
+}
+
+/// Takes a session out of the router and the store.
+pub(in crate::net) fn end_session(domain: &Domain<Session>, session: &Session, mailbox: &Mailbox) {
+    domain.unsubscribe(session.subscriptions().iter().map(|subscription| &subscription.filter), mailbox);
+    if session.is_stored() {
+        let mut batch = Batch::default();
+        let (tenant, client) = (domain.tenant(), session.client_id());
+        remember::ended(&mut batch, tenant, client, mailbox.0.uid(), session.subscriptions().iter());
+        let _ = domain.append(batch);
+    }
+}
+
+/// Publishes a will with the rights of the client that left it
+/// (MQTT-WILL-02).
+pub(in crate::net) fn publish_will(
+    node: &Node,
+    domain: &Domain<Session>,
+    mailbox: &Mailbox,
+    rights: &Rights,
+    will: &Will,
+) {
+    let Some(message) = will.message() else { return };
+    let Ok(permit) = rights.publish(message.topic) else {
+        tracing::warn!(tenant = domain.tenant().as_str(), topic = &*will.topic, "a will was not published: no right");
+        return;
+    };
+    let now = node.clock.unix_millis();
+    let publisher = Publisher { uid: mailbox.0.uid(), counter: u64::MAX, now };
+    if message.retain {
+        let id = MessageId { publisher: publisher.uid.0, epoch: 1, counter: publisher.counter };
+        let log = || domain.append(Batch { ops: vec![remember::retained(domain.tenant(), &message)] });
+        if domain.retained.set(&message, id, now, log).is_err() {
+            tracing::warn!(tenant = domain.tenant().as_str(), topic = &*will.topic, "a will was not retained: full");
+        }
+    }
+    let _ = domain.publish(&message, mailbox, publisher, encode::common, &permit);
+}
+
+/// Keeps a socket for a moment, so that the last words are read before it is
+/// reset.
+pub(in crate::net) async fn linger(mut socket: tokio::net::TcpStream) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let drain = async {
+        let mut sink = [0; 1024];
+        for _ in 0..64 {
+            match socket.read(&mut sink).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await;
+    let _ = socket.shutdown().await;
+}

@@ -1,0 +1,455 @@
+//! The driver: one connection, one future, one await point.
+//!
+//! What lives here: the order in which a connection looks at its inputs. What
+//! does not: protocol state (`session`), who receives (`delivery`), what a turn
+//! of input does (`turn`), how it ends (`conclude`). Invariant: it holds no
+//! inner future, no lock and no lent buffer when it returns Pending, and every
+//! step is complete or can be gone on with, so that dropping it at any Pending
+//! loses nothing.
+//!
+//! A poll visits, in this order: commands and trust, timers, what the socket
+//! still has to take, a fan-out that is not complete, the socket's input (read,
+//! decode, route, hand over), answers that are durable, the session queue, and
+//! then writes once. Handing over comes before our own writing, so that the
+//! recipients work meanwhile (the measurements are in the manual, `handover`).
+
+mod conclude;
+mod turn;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::time::Sleep;
+
+pub(super) use conclude::{end_session, linger, publish_will};
+
+use crate::delivery::{Domain, Fanout, Mailbox, Progress, Scan, SessionQueue};
+use crate::identity::admission::{Admission, Peer};
+use crate::identity::readmission::readmit;
+use crate::identity::refusal::Refusal;
+use crate::mqtt::ReasonCode;
+use crate::session::{KeepAlive, Session, Violation};
+use crate::store::{Position, QueueEntry};
+use crate::telemetry::metrics::Counter;
+
+use super::control::{Command, Entered};
+use super::lent::{Buffers, lend};
+use super::limits::Admitted;
+use super::outgoing::{Drain, Drained, Outgoing};
+use super::shared::Node;
+use super::slots::Slots;
+use super::transport::{Read, Transport};
+
+/// Turns of input in one poll before others are let through.
+const TURNS: usize = 4;
+/// Answers that may wait for the disk before the client is read no further.
+const UNANSWERED: usize = 16 * 1024;
+/// How long a publisher waits for a recipient that is behind, at most.
+const COURTESY: Duration = Duration::from_millis(10);
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// DISCONNECT.
+    Disconnected { with_will: bool },
+    /// The stream ended or failed.
+    Lost(Option<std::io::ErrorKind>),
+    /// The client broke the protocol.
+    Violated(Violation),
+    /// Another connection claimed the session.
+    TakenOver,
+    /// Trust no longer admits it.
+    Refused(Box<Refusal>),
+    /// A publication or subscription without the right, where the profile
+    /// closes for it.
+    Forbidden(ReasonCode),
+    /// The broker stops.
+    ShutDown,
+    /// A bug of ours; the task is unwinding.
+    Panicked,
+}
+
+/// What a connection is made of.
+pub(super) struct Parts {
+    pub node: Arc<Node>,
+    pub transport: Transport,
+    pub entered: Entered,
+    /// The seat among the connections, given back with the rest.
+    pub _seat: Admitted,
+    pub peer: Arc<Peer>,
+    pub admission: Arc<Admission>,
+    pub domain: Arc<Domain<Session>>,
+    pub queue: Arc<SessionQueue>,
+    /// The queue, as the router knows it.
+    pub mailbox: Mailbox,
+    pub outgoing: Outgoing,
+    pub generation: u64,
+    pub keep_alive: KeepAlive,
+    /// Bytes that came behind CONNECT [MQTT-3.1.4-5 of 3.1.1].
+    pub behind: Vec<u8>,
+    pub bridge: bool,
+}
+
+/// A search for retained messages that a subscription asked for.
+#[derive(Debug)]
+struct Search {
+    marker: u64,
+    scan: Scan,
+    found: Vec<Arc<crate::store::StoredMessage>>,
+    subscription: crate::session::Subscription,
+}
+
+/// A publisher's courtesy to a recipient that is behind.
+struct Pause {
+    end: Pin<Box<Sleep>>,
+    queue: Arc<SessionQueue>,
+}
+
+/// One live connection.
+pub(super) struct Connection {
+    parts: Parts,
+    session: Option<Box<Session>>,
+    trust_version: u64,
+    /// What was read and is no whole packet yet.
+    partial: Vec<u8>,
+    /// `partial` holds what came behind CONNECT: nobody has looked at it yet.
+    unread: bool,
+    slots: Option<Box<Slots>>,
+    fanout: Option<Box<Fanout>>,
+    searches: VecDeque<Search>,
+    markers: u64,
+    published: u64,
+    heard: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    pause: Option<Box<Pause>>,
+    /// The position for which the store has our waker.
+    asked: Position,
+    /// The position of the last retained change of this turn.
+    retained_at: Position,
+    /// CONNACK has left, deliveries may follow [MQTT-3.2.0-1].
+    greeted: bool,
+    listening: bool,
+    /// DISCONNECT was read; what came behind it is not.
+    leaving: Option<Ending>,
+}
+
+impl Connection {
+    /// Begins with a session that was attached; its CONNACK waits in the ring.
+    pub(super) fn new(mut parts: Parts, session: Box<Session>) -> Self {
+        let heard = parts.node.clock.now();
+        let partial = std::mem::take(&mut parts.behind);
+        let mut connection = Self {
+            unread: !partial.is_empty(),
+            trust_version: parts.admission.trust_version,
+            session: Some(session),
+            partial,
+            slots: None,
+            fanout: None,
+            searches: VecDeque::new(),
+            markers: 0,
+            published: 0,
+            heard,
+            timer: None,
+            pause: None,
+            asked: Position::NONE,
+            retained_at: Position::NONE,
+            greeted: false,
+            listening: false,
+            leaving: None,
+            parts,
+        };
+        connection.timer = connection.deadline().map(|at| Box::pin(tokio::time::sleep_until(at.into())));
+        connection
+    }
+
+    /// Lends the buffers and visits every input; see the module's order.
+    fn visit(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
+        self.hear(cx)?;
+        self.watch_time(cx)?;
+        let mut writable = self.flush(cx)?;
+        self.go_on_with_fanout(cx, buffers)?;
+        for turn in 0.. {
+            let more = if self.may_read(cx) { self.read(cx, buffers)? } else { false };
+            self.search(cx);
+            if writable {
+                self.write(cx, &mut buffers.output)?;
+                writable = self.flush(cx)?;
+            }
+            if let Some(ending) = self.leaving.take() {
+                return Err(ending);
+            }
+            if !more {
+                break;
+            }
+            if turn >= TURNS {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        self.settle_down();
+        Ok(())
+    }
+
+    /// Commands, and whether trust still admits us.
+    fn hear(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        if !self.listening {
+            self.listening = true;
+            self.parts.entered.control.listen(cx.waker());
+        }
+        let mut recheck = self.parts.node.trust.version() != self.trust_version;
+        while let Some(command) = self.parts.entered.control.hear() {
+            match command {
+                Command::ShutDown => return Err(Ending::ShutDown),
+                Command::Yield => return Err(Ending::TakenOver),
+                Command::Recheck => recheck = true,
+            }
+        }
+        if recheck { self.recheck() } else { Ok(()) }
+    }
+
+    fn recheck(&mut self) -> Result<(), Ending> {
+        let node = &self.parts.node;
+        let snapshot = node.trust.current();
+        match readmit(&snapshot, &self.parts.peer, &self.parts.admission, node.clock.wall()) {
+            Ok(admission) => {
+                self.trust_version = admission.trust_version;
+                self.parts.admission = Arc::new(admission);
+                self.slots.iter_mut().for_each(|slots| slots.clear());
+                self.arm();
+                Ok(())
+            }
+            Err(refusal) => Err(Ending::Refused(refusal)),
+        }
+    }
+
+    /// When silence, or the certificate's end, is due.
+    fn deadline(&self) -> Option<Instant> {
+        let silence = self.parts.keep_alive.deadline(self.heard);
+        let expiry = self.certificate_end().map(|end| {
+            let left = end.duration_since(self.parts.node.clock.wall()).unwrap_or_default();
+            self.parts.node.clock.now() + left.min(Duration::from_secs(86_400))
+        });
+        silence.into_iter().chain(expiry).min()
+    }
+
+    fn certificate_end(&self) -> Option<SystemTime> {
+        let admission = &self.parts.admission;
+        admission.not_after.filter(|_| admission.tenant.switches.disconnect_on_expiry)
+    }
+
+    fn arm(&mut self) {
+        match (self.deadline(), &mut self.timer) {
+            (Some(at), Some(timer)) => timer.as_mut().reset(at.into()),
+            (Some(at), None) => self.timer = Some(Box::pin(tokio::time::sleep_until(at.into()))),
+            (None, timer) => *timer = None,
+        }
+    }
+
+    fn watch_time(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        while let Some(timer) = &mut self.timer {
+            if timer.as_mut().poll(cx).is_pending() {
+                return Ok(());
+            }
+            let now = self.parts.node.clock.now();
+            if self.parts.keep_alive.deadline(self.heard).is_some_and(|at| at <= now) {
+                return Err(Ending::Violated(Violation::KeepAlive));
+            }
+            if self.certificate_end().is_some_and(|end| end <= self.parts.node.clock.wall()) {
+                self.recheck()?;
+            }
+            self.partial.shrink_to_fit();
+            self.arm();
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        match self.parts.transport.poll_flush(cx) {
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(error)) => Err(Ending::Lost(Some(error.kind()))),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// A fan-out that was not complete goes first: what the client sends later
+    /// must not overtake it.
+    fn go_on_with_fanout(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
+        let Some(mut fanout) = self.fanout.take() else { return Ok(()) };
+        if fanout.advance() == Progress::More {
+            self.fanout = Some(fanout);
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
+        self.complete(*fanout, cx);
+        self.work_off(cx, buffers)
+    }
+
+    /// Whether the client may be read. Writing goes on during every pause.
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.fanout.is_some() || self.leaving.is_some() {
+            return false;
+        }
+        if let Some(pause) = &mut self.pause {
+            if !pause.queue.has_room() && pause.end.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.pause = None;
+        }
+        self.session.as_ref().is_some_and(|session| session.answers_waiting() < UNANSWERED)
+    }
+
+    /// Reads once and takes the turn. Answers whether the socket may have more.
+    fn read(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<bool, Ending> {
+        buffers.input.clear();
+        let kept = self.partial.len();
+        if kept > 0 {
+            buffers.input.extend_from_slice(&self.partial);
+            self.partial.clear();
+        }
+        let unread = std::mem::take(&mut self.unread);
+        let read = match self.parts.transport.poll_read(cx, &mut buffers.cipher, &mut buffers.input) {
+            Poll::Pending if unread => Read::Bytes { full: true },
+            Poll::Pending => {
+                self.partial.extend_from_slice(&buffers.input);
+                return Ok(false);
+            }
+            Poll::Ready(Ok(read)) => read,
+            Poll::Ready(Err(error)) => return Err(Ending::Lost(Some(error.kind()))),
+        };
+        self.heard = self.parts.node.clock.now();
+        self.work_off(cx, buffers)?;
+        match read {
+            Read::Closed if self.leaving.is_none() => Err(Ending::Lost(None)),
+            Read::Closed => Ok(false),
+            Read::Bytes { full } => Ok(full),
+        }
+    }
+
+    /// Gathers everything that may leave and writes it at once.
+    fn write(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), Ending> {
+        let node = Arc::clone(&self.parts.node);
+        let Some(session) = &mut self.session else { return Ok(()) };
+        loop {
+            let durable = node.store.durable();
+            session.release(durable.0, out);
+            self.greeted |= !out.is_empty();
+            let drained = if self.greeted {
+                let now = node.clock.unix_millis();
+                let queue = &self.parts.queue;
+                let mut drain = Drain { session, queue, store: &*node.store, durable, now, out };
+                self.parts.outgoing.drain(cx, &mut drain)
+            } else {
+                Drained::Idle
+            };
+            match drained {
+                Drained::Overflowed => return Err(Ending::Violated(Violation::SlowReader)),
+                Drained::Full => cx.waker().wake_by_ref(),
+                Drained::Idle => {}
+            }
+            let answers = session.waiting_for().filter(|at| *at < crate::delivery::NEVER.0).map(Position);
+            let deliveries = self.parts.outgoing.waiting_for();
+            let waiting = answers.into_iter().chain(deliveries).min();
+            match waiting {
+                Some(position) if position != self.asked || durable >= position => {
+                    self.asked = position;
+                    if !node.store.wake_at(position, cx.waker()) {
+                        self.asked = Position::NONE;
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            break;
+        }
+        if !out.is_empty() {
+            let sent = self.parts.transport.send(out);
+            out.clear();
+            sent.map_err(|error| Ending::Lost(Some(error.kind())))?;
+        }
+        self.note_finished();
+        Ok(())
+    }
+
+    /// Goes on with searches for retained messages, a slice at a time.
+    fn search(&mut self, cx: &mut Context<'_>) {
+        const SLICE: usize = 1024;
+        let Some(search) = self.searches.front_mut() else { return };
+        let now = self.parts.node.clock.unix_millis();
+        if !self.parts.domain.retained.scan(&mut search.scan, SLICE, now, &mut search.found) {
+            cx.waker().wake_by_ref();
+            return;
+        }
+        if let Some(search) = self.searches.pop_front() {
+            self.fill(search);
+        }
+        if !self.searches.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Puts the retained messages that were found in the place of their
+    /// marker; a queue that is stored gets them too.
+    fn fill(&mut self, search: Search) {
+        let Some(session) = &self.session else { return };
+        let wanted = search.subscription.options.qos;
+        let effective = |message: &crate::store::StoredMessage| message.qos.min(wanted);
+        let stored = search.found.iter().filter(|message| session.is_resumable() && effective(message).bits() > 0);
+        let (count, bytes) = stored.fold((0, 0), |(count, bytes), message| (count + 1, bytes + message.payload.len()));
+        let mut seq = if count > 0 { self.parts.queue.reserve(count, bytes as u64) } else { 0 };
+        let mut batch = crate::store::Batch::default();
+        let mut entries = Vec::with_capacity(search.found.len());
+        for message in search.found {
+            let qos = effective(&message);
+            let is_stored = session.is_resumable() && qos.bits() > 0;
+            let subscription_ids = search.subscription.id.map(u32::from).into_iter().collect();
+            let place = if is_stored { seq } else { super::outgoing::VOLATILE };
+            let entry = QueueEntry { seq: place, qos, retain: true, subscription_ids, message };
+            if is_stored {
+                seq += 1;
+                batch.push(crate::store::Op::Enqueue { session: self.parts.queue.uid(), entry: entry.clone() });
+            }
+            entries.push(entry);
+        }
+        let _ = self.parts.domain.append(batch);
+        self.parts.outgoing.fill(search.marker, entries);
+    }
+
+    /// Lets go of what an idle connection does not need.
+    fn settle_down(&mut self) {
+        self.parts.outgoing.shrink();
+        if self.partial.capacity() > 4 * self.partial.len() {
+            self.partial.shrink_to_fit();
+        }
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.session.is_none() {
+            return Poll::Ready(());
+        }
+        Counter::Turns.one();
+        match lend(|buffers| this.visit(cx, buffers)) {
+            Ok(()) => Poll::Pending,
+            Err(ending) => {
+                this.conclude(ending);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.session.is_some() {
+            let stopping = self.parts.node.tasks.is_stopping();
+            self.conclude(if stopping { Ending::ShutDown } else { Ending::Panicked });
+        }
+    }
+}

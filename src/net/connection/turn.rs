@@ -1,0 +1,322 @@
+//! One turn of input: every whole packet that was read, in order.
+//!
+//! Order inside a turn: all publications are routed into one parcel, the parcel
+//! is handed to its recipients, one batch is appended (recipients' entries
+//! first, what the publisher's session must remember last), and the turn's
+//! answers wait for that batch's position together.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::task::Context;
+
+use crate::codec::{self, DecodeError, Frame, Packet, PacketType};
+use crate::delivery::{Fanout, Progress, Publisher, Scan, SessionQueue};
+use crate::identity::switch::{OnForbiddenPublish, OnForbiddenSubscribe, Retain};
+use crate::mqtt::{MessageId, MessageView, ReasonCode, RetainHandling, TopicFilter, TopicName};
+use crate::session::{Answer, Grant, Inbound, Output, Violation, Wish};
+use crate::store::{Batch, Op, Position};
+use crate::telemetry::metrics::Counter;
+
+use super::super::{encode, lent::Buffers, remember};
+use super::{COURTESY, Connection, Ending, Parts, Pause, Search};
+
+/// Bytes of frames that were handled, and how the turn goes on.
+struct Handled {
+    bytes: usize,
+    /// A fan-out must be completed first.
+    stopped: bool,
+}
+
+impl Connection {
+    /// Takes every whole packet of the input; what is left is kept.
+    pub(super) fn work_off(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
+        if buffers.input.is_empty() && !self.partial.is_empty() {
+            std::mem::swap(&mut buffers.input, &mut self.partial);
+        }
+        let input = std::mem::take(&mut buffers.input);
+        let handled = self.handle_all(cx, &input, buffers);
+        let rest = match &handled {
+            Ok(handled) => input.get(handled.bytes..).unwrap_or_default(),
+            Err(_) => &[],
+        };
+        self.partial.extend_from_slice(rest);
+        self.unread |= matches!(&handled, Ok(Handled { stopped: true, .. }));
+        buffers.input = input;
+        buffers.input.clear();
+        handled.map(|_| ())
+    }
+
+    fn handle_all(&mut self, cx: &mut Context<'_>, input: &[u8], buffers: &mut Buffers) -> Result<Handled, Ending> {
+        let limit = self.parts.admission.tenant.switches.max_packet as usize;
+        let mut bytes = 0;
+        let mut outcome = Ok(());
+        while self.leaving.is_none() && self.fanout.is_none() {
+            let rest = input.get(bytes..).unwrap_or_default();
+            let frame = match codec::peek(rest, limit) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => {
+                    outcome = Err(malformed(error));
+                    break;
+                }
+            };
+            bytes += frame.len;
+            outcome = self.handle(&frame, cx, buffers);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        // What came before a breach was well formed: it is routed all the same.
+        let stopped = self.hand_over(cx, buffers);
+        outcome.map(|()| Handled { bytes, stopped })
+    }
+
+    fn handle(&mut self, frame: &Frame<'_>, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
+        let version = self.version();
+        match PacketType::from_first(frame.first) {
+            Some(PacketType::Publish) => {
+                let publish = codec::Publish::decode(frame, version).map_err(malformed)?;
+                publish.check_from_client().map_err(malformed)?;
+                self.handle_publish(&publish, buffers)
+            }
+            _ => self.handle_cold(frame, cx, buffers),
+        }
+    }
+
+    fn version(&self) -> crate::mqtt::Version {
+        self.session.as_ref().map_or(crate::mqtt::Version::V4, |session| session.terms().version)
+    }
+
+    fn handle_publish(&mut self, publish: &codec::Publish<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
+        Counter::MessagesReceived.one();
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let levels = session.terms().max_topic_levels;
+        let written = publish.topic.map_or("", TopicName::as_str);
+        let alias = publish.topic_alias.map(NonZeroU16::get);
+        let resolved: Option<Box<str>> = match alias {
+            Some(alias) => Some(session.resolve_alias(alias, written).map_err(Ending::Violated)?.into()),
+            None => None,
+        };
+        let topic = match &resolved {
+            Some(text) => TopicName::new(text).ok(),
+            None => publish.topic,
+        };
+        let Some(topic) = topic else { return Err(Ending::Violated(Violation::TopicAlias(0))) };
+        let inbound = session.on_publish(publish).map_err(Ending::Violated)?;
+        let Inbound::Route(answer) = inbound else { return Ok(()) };
+        if topic.as_str().bytes().filter(|byte| *byte == b'/').count() >= levels {
+            return Err(Ending::Violated(Violation::TopicLevels(levels)));
+        }
+        let Self { parts, slots, .. } = self;
+        let rights = &parts.admission.rights;
+        let slots = slots.get_or_insert_default();
+        let Some(slot) = slots.find(topic, &parts.domain, &parts.mailbox, rights) else { return Ok(()) };
+        let permit = match slot.permit {
+            Ok(permit) => permit,
+            Err(_) => return self.deny_publish(answer),
+        };
+        let mut message = publish.view(topic, forwarded(publish, &mut buffers.properties));
+        message.retain &= parts.admission.tenant.switches.retain == Retain::Store;
+        if message.retain {
+            let Some(position) = retain(parts, &message, self.published) else {
+                answer.into_iter().for_each(|answer| session.refuse(answer, ReasonCode::QuotaExceeded));
+                return Ok(());
+            };
+            self.retained_at = self.retained_at.max(position);
+        }
+        buffers.turn.add(&message, &slot.route, encode::common, &permit);
+        Ok(())
+    }
+
+    fn deny_publish(&mut self, answer: Option<Answer>) -> Result<(), Ending> {
+        Counter::MessagesDenied.one();
+        let is_v5 = self.version().is_v5();
+        match (answer, &mut self.session, self.parts.admission.tenant.switches.on_forbidden_publish) {
+            (Some(answer), Some(session), _) if is_v5 => session.refuse(answer, ReasonCode::NotAuthorized),
+            (_, _, OnForbiddenPublish::Drop) => {}
+            _ => return Err(Ending::Forbidden(ReasonCode::NotAuthorized)),
+        }
+        Ok(())
+    }
+
+    fn handle_cold(&mut self, frame: &Frame<'_>, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
+        let packet = Packet::decode_from_client(frame, self.version()).map_err(malformed)?;
+        let Some(session) = &mut self.session else { return Ok(()) };
+        match packet {
+            Packet::Ack(ack) => {
+                session.on_acknowledgement(&ack).map_err(Ending::Violated)?;
+                return Ok(());
+            }
+            other => session.handle_packet(other).map_err(Ending::Violated)?,
+        }
+        while let Some(output) = self.session.as_mut().and_then(|session| session.poll_output()) {
+            self.act(output, cx, buffers)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, output: Output, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
+        match output {
+            Output::Pong => {
+                let Some(session) = &mut self.session else { return Ok(()) };
+                Packet::PingResp.encode(session.terms().version, &mut buffers.output);
+            }
+            Output::Disconnect { with_will } => self.leaving = Some(Ending::Disconnected { with_will }),
+            Output::Subscribe { packet_id, wishes } => {
+                // Publications of this turn that came first are not for it.
+                self.hand_over(cx, buffers);
+                let mut grants = Vec::with_capacity(wishes.len());
+                for wish in wishes {
+                    grants.push(self.grant(wish)?);
+                }
+                if let Some(session) = &mut self.session {
+                    session.handle_granted(packet_id, grants);
+                }
+            }
+            Output::Unsubscribe { filters } => self.parts.domain.unsubscribe(filters.iter(), &self.parts.mailbox),
+        }
+        Ok(())
+    }
+
+    fn grant(&mut self, wish: Wish) -> Result<Grant, Ending> {
+        let (subscription, existed) = match wish {
+            Wish::Refused(reason) => return Ok(Grant::Refused(reason)),
+            Wish::Subscribe { subscription, existed } => (subscription, existed),
+        };
+        let Ok(permit) = self.parts.admission.rights.subscribe(&subscription.filter) else {
+            Counter::SubscriptionsDenied.one();
+            return match self.parts.admission.tenant.switches.on_forbidden_subscribe {
+                OnForbiddenSubscribe::Suback80 => Ok(Grant::Refused(ReasonCode::NotAuthorized)),
+                OnForbiddenSubscribe::Close => Err(Ending::Forbidden(ReasonCode::NotAuthorized)),
+            };
+        };
+        let wants_retained = match subscription.options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => !existed,
+            RetainHandling::Never => false,
+        };
+        let search = (wants_retained && subscription.filter.share().is_none()).then(|| self.mark(&subscription));
+        let mut options = subscription.options;
+        // A bridge's own publications are not sent back to it (MQTT-CON-07).
+        options.no_local |= self.parts.bridge;
+        self.parts.domain.subscribe(
+            &subscription.filter,
+            self.parts.mailbox.clone(),
+            options,
+            subscription.id,
+            &permit,
+        );
+        self.searches.extend(search);
+        Ok(Grant::Granted(subscription))
+    }
+
+    /// Holds a place for retained messages at the tail of the queue: in front
+    /// of everything that the new filter brings.
+    fn mark(&mut self, subscription: &crate::session::Subscription) -> Search {
+        self.markers += 1;
+        self.parts.queue.mark(self.markers);
+        let filter: TopicFilter = subscription.filter.clone();
+        Search { marker: self.markers, scan: Scan::new(filter), found: Vec::new(), subscription: subscription.clone() }
+    }
+
+    /// Hands the turn's messages to their recipients. Answers whether that has
+    /// to be gone on with.
+    fn hand_over(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> bool {
+        if self.fanout.is_some() {
+            return true;
+        }
+        if buffers.turn.is_empty() {
+            self.append(Batch::default());
+            return false;
+        }
+        let now = self.parts.node.clock.unix_millis();
+        let counter = self.published;
+        self.published += u64::from(buffers.turn.len());
+        let mut fanout = buffers.turn.finish(Publisher { uid: self.parts.queue.uid(), counter, now });
+        if fanout.advance() == Progress::More {
+            self.fanout = Some(Box::new(fanout));
+            cx.waker().wake_by_ref();
+            return true;
+        }
+        self.complete(fanout, cx);
+        false
+    }
+
+    /// Appends what a complete fan-out leaves for the store.
+    pub(super) fn complete(&mut self, mut fanout: Fanout, cx: &mut Context<'_>) {
+        let position = self.append(fanout.take_batch());
+        if let Some(queue) = fanout.congested().cloned() {
+            self.be_courteous(&queue, cx);
+        }
+        fanout.appended_at(position);
+    }
+
+    /// Appends the turn's batch, what the session must remember last, and lets
+    /// the turn's answers wait for it.
+    fn append(&mut self, mut batch: Batch) -> Position {
+        let Some(session) = &mut self.session else { return Position::NONE };
+        let uid = self.parts.queue.uid();
+        if session.has_changes() {
+            batch.ops.extend(session.drain_changes().map(|change| remember::changed(uid, change)));
+        }
+        let position = self.parts.domain.append(batch);
+        let retained = std::mem::replace(&mut self.retained_at, Position::NONE);
+        session.answers_wait_for(position.max(retained).0);
+        position
+    }
+
+    /// Gives a recipient that is behind, and at work, a little time.
+    fn be_courteous(&mut self, queue: &Arc<SessionQueue>, cx: &mut Context<'_>) {
+        if Arc::ptr_eq(queue, &self.parts.queue) {
+            return;
+        }
+        queue.wait_for_room(cx.waker());
+        self.pause = Some(Box::new(Pause { end: Box::pin(tokio::time::sleep(COURTESY)), queue: Arc::clone(queue) }));
+        cx.waker().wake_by_ref();
+    }
+
+    /// Counts stored messages that are finished. Nobody waits for this: if it
+    /// is lost, the client gets a repetition.
+    pub(super) fn note_finished(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        let unsent = self.parts.outgoing.lowest_unsent();
+        let finished = session.outbound_mut().drain_finished();
+        let count = finished.len() as u64;
+        if count == 0 {
+            return;
+        }
+        let sparse: Vec<u64> = finished.filter(|seq| *seq >= unsent).collect();
+        self.parts.queue.finished(count);
+        let up_to = session.outbound().oldest().map_or(unsent, |oldest| oldest.min(unsent));
+        let _ = self
+            .parts
+            .domain
+            .append(Batch { ops: vec![Op::Advance { session: self.parts.queue.uid(), up_to, sparse }] });
+    }
+}
+
+/// Replaces the retained message of a topic, before it is routed. Nothing when
+/// the tenant's bound is reached.
+fn retain(parts: &Parts, message: &MessageView<'_>, counter: u64) -> Option<Position> {
+    let now = parts.node.clock.unix_millis();
+    let domain = &parts.domain;
+    let id = MessageId { publisher: parts.queue.uid().0, epoch: 1, counter };
+    let log = || domain.append(Batch { ops: vec![remember::retained(domain.tenant(), message)] });
+    domain.retained.set(message, id, now, log).ok()
+}
+
+/// The properties that are passed on: as they lie, or picked out into `scratch`.
+fn forwarded<'a>(publish: &codec::Publish<'a>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    match publish.forwardable() {
+        Some(properties) => properties,
+        None => {
+            scratch.clear();
+            publish.copy_forwardable(scratch);
+            scratch
+        }
+    }
+}
+
+fn malformed(error: DecodeError) -> Ending {
+    Ending::Violated(Violation::Malformed(error))
+}

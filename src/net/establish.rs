@@ -1,0 +1,520 @@
+//! From an accepted socket to a driver: handshake, CONNECT, session.
+//!
+//! What lives here: the phase that may await, in a future of its own that is
+//! released before the driver's task begins. What does not: who may come in
+//! (`identity`). Invariant: the connection stands in the live index before the
+//! snapshot is loaded that admits it, and whoever holds a session gives it back,
+//! however this phase ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+
+use crate::codec::{self, ConnAck, Connect, DecodeError, PacketType, PropertiesBuf};
+use crate::delivery::{Kind, Mailbox, Outcome, Overflow, Parked, Yield};
+use crate::identity::admission::{Admission, ConnectRequest, Peer, admit};
+use crate::identity::capture::{capture, refusal_of};
+use crate::identity::reason::Reason;
+use crate::identity::refusal::{Refusal, Stage};
+use crate::identity::switch::{CleanSessionPolicy, Profile, QueueOverflow};
+use crate::mqtt::{ReasonCode, Version};
+use crate::session::{KeepAlive, Session, Terms, Will};
+use crate::store::Batch;
+
+use super::Settings;
+use super::connection::{self, Connection, Parts, linger};
+use super::control::{Command, Control, Entered};
+use super::limits::{Admitted, Shaking};
+use super::listener::Listener;
+use super::outgoing::Outgoing;
+use super::remember;
+use super::shared::Node;
+use super::transport::{Read, Transport};
+
+/// One socket from accept to the start of its driver.
+pub(super) async fn serve(
+    node: Arc<Node>,
+    listener: Arc<Listener>,
+    socket: TcpStream,
+    address: SocketAddr,
+    admitted: Admitted,
+    shaking: Shaking,
+) {
+    let entered = node.live.enter(address);
+    let control = Arc::clone(&entered.control);
+    let begin = begin(Arc::clone(&node), listener, socket, address, entered, admitted, shaking);
+    let started = tokio::select! {
+        started = begin => started,
+        () = told_to_stop(&control) => return,
+    };
+    match started {
+        Ok(connection) => node.tasks.spawn("connection", *connection),
+        Err(Failed::Quietly) => {}
+        Err(Failed::Saying(socket)) => linger(socket).await,
+    }
+}
+
+/// How a connection did not come about.
+enum Failed {
+    /// There is nobody to tell.
+    Quietly,
+    /// The last words are on their way.
+    Saying(TcpStream),
+}
+
+async fn told_to_stop(control: &Control) {
+    std::future::poll_fn(|cx| {
+        control.listen(cx.waker());
+        while let Some(command) = control.hear() {
+            // A claim by another connection is heard by the driver; trust is
+            // loaded behind the entry into the index, so nothing is missed.
+            match command {
+                Command::ShutDown => return Poll::Ready(()),
+                Command::Yield => break,
+                Command::Recheck => {}
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+async fn begin(
+    node: Arc<Node>,
+    listener: Arc<Listener>,
+    socket: TcpStream,
+    address: SocketAddr,
+    entered: Entered,
+    admitted: Admitted,
+    shaking: Shaking,
+) -> Result<Box<Connection>, Failed> {
+    let settings = node.settings.load_full();
+    let (transport, peer) = shake(&node, &listener, socket, address, settings.handshake_timeout).await?;
+    drop(shaking);
+    let connecting = Connecting { node, transport, peer: Arc::new(peer), input: Vec::new() };
+    let (mut connecting, length) =
+        connecting.await_connect(settings.connect_timeout, settings.max_connect_bytes).await?;
+    let packet: Vec<u8> = connecting.input.drain(..length).collect();
+    connecting.connect(&packet, &settings, entered, admitted).await
+}
+
+/// The TLS handshake, when the listener speaks TLS.
+async fn shake(
+    node: &Node,
+    listener: &Listener,
+    socket: TcpStream,
+    address: SocketAddr,
+    limit: Duration,
+) -> Result<(Transport, Peer), Failed> {
+    let mut peer = Peer { address, chain: None, server_name: None, tls: None, listener: Arc::clone(&listener.scope) };
+    let Some(tls) = &listener.tls else { return Ok((Transport::plain(socket), peer)) };
+    let tls = tls.load_full();
+    let handshake = async {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
+        let name = hello.client_hello().server_name().map(Arc::from);
+        let config = tls.choose(&hello.client_hello());
+        let stream = hello.into_stream(config).await?;
+        Ok::<_, io::Error>((stream, name))
+    };
+    let (result, found) = capture(tokio::time::timeout(limit, handshake)).await;
+    let result = result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    match result {
+        Ok((stream, name)) => {
+            let (socket, connection) = stream.into_inner();
+            peer.server_name = name;
+            peer.chain = connection
+                .peer_certificates()
+                .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect::<Arc<[_]>>());
+            peer.tls = connection.protocol_version().map(|version| match version {
+                rustls::ProtocolVersion::TLSv1_2 => "1.2",
+                _ => "1.3",
+            });
+            Ok((Transport::tls(socket, connection), peer))
+        }
+        Err(error) => {
+            node.refusals.record(refusal_of(&error, found, node.clock.wall()).at(&peer));
+            Err(Failed::Quietly)
+        }
+    }
+}
+
+/// Why there is no CONNECT to judge.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    /// The client went away.
+    #[error("the client closed the stream")]
+    Closed,
+    /// It is not well formed.
+    #[error("{0}")]
+    Malformed(#[from] DecodeError),
+    /// [MQTT-3.1.0-1]
+    #[error("the first packet is {0}, not CONNECT")]
+    NotConnect(&'static str),
+}
+
+/// A connection whose CONNECT is awaited or judged.
+struct Connecting {
+    node: Arc<Node>,
+    transport: Transport,
+    peer: Arc<Peer>,
+    input: Vec<u8>,
+}
+
+impl Connecting {
+    /// Reads until CONNECT is whole and gives its length.
+    async fn await_connect(mut self, limit: Duration, most: usize) -> Result<(Self, usize), Failed> {
+        match tokio::time::timeout(limit, self.read_connect(most)).await {
+            Ok(Ok(length)) => Ok((self, length)),
+            Ok(Err(Unread::Closed)) => Err(Failed::Quietly),
+            Ok(Err(error)) => Err(self.refuse_bytes(&error)),
+            Err(_) => {
+                self.record(Reason::Timeout, "no CONNECT came in time".to_owned());
+                Err(Failed::Quietly)
+            }
+        }
+    }
+
+    async fn read_connect(&mut self, most: usize) -> Result<usize, Unread> {
+        let mut cipher = Vec::new();
+        loop {
+            // What is no CONNECT is refused by its first byte, however long it is.
+            if let Some(&first) = self.input.first()
+                && first >> 4 != 1
+            {
+                let packet = PacketType::from_first(first);
+                return Err(Unread::NotConnect(packet.map_or("a packet of no known type", PacketType::name)));
+            }
+            match codec::peek(&self.input, most) {
+                Ok(Some(frame)) => return Ok(frame.len),
+                Ok(None) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let read = std::future::poll_fn(|cx| self.transport.poll_read(cx, &mut cipher, &mut self.input)).await;
+            match read {
+                Ok(Read::Bytes { .. }) => {}
+                Ok(Read::Closed) | Err(_) => return Err(Unread::Closed),
+            }
+        }
+    }
+
+    fn scope_profile(&self) -> Option<Profile> {
+        let snapshot = self.node.trust.current();
+        self.peer.scope(&snapshot).map(|tenant| tenant.profile)
+    }
+
+    /// Answers what is no CONNECT: by a CONNACK where a client is known to read
+    /// one, else by closing.
+    fn refuse_bytes(self, error: &Unread) -> Failed {
+        let (why, reason) = match error {
+            // In the form of 3.1.1, which a client of any age can read.
+            Unread::Malformed(DecodeError::UnsupportedLevel(_)) => {
+                (Reason::ProtocolLevel, ReasonCode::UnsupportedProtocolVersion)
+            }
+            _ if self.scope_profile() == Some(Profile::Cumulocity) => {
+                (Reason::ProtocolError, ReasonCode::NotAuthorized)
+            }
+            _ => {
+                self.record(Reason::ProtocolError, error.to_string());
+                return Failed::Quietly;
+            }
+        };
+        self.record(why, error.to_string());
+        self.say(Version::V4, reason, None)
+    }
+
+    fn record(&self, reason: Reason, detail: String) {
+        let refusal = Refusal::new(Stage::Connect, reason, detail, self.node.clock.wall());
+        self.node.refusals.record(refusal.at(&self.peer));
+    }
+
+    /// Refuses with CONNACK, and keeps the socket until it may have been read.
+    fn say(mut self, version: Version, reason: ReasonCode, text: Option<&str>) -> Failed {
+        let mut words = Vec::new();
+        let mut properties = PropertiesBuf::new();
+        if let Some(text) = text {
+            properties.reason_string(text);
+        }
+        let refusal = ConnAck { properties: properties.as_properties(), ..ConnAck::refusal(reason) };
+        refusal.encode(version, &mut words);
+        if self.transport.send(&words).is_err() {
+            return Failed::Quietly;
+        }
+        self.transport.close_notify();
+        Failed::Saying(self.transport.into_socket())
+    }
+
+    fn refuse(self, connect: &Connect<'_>, refusal: Refusal) -> Failed {
+        let reason = refusal.reason.connack();
+        let text = connect.version.is_v5().then(|| refusal.reason_string());
+        self.node.refusals.record(refusal.at(&self.peer).asking(connect.client_id));
+        self.say(connect.version, reason, text.as_deref())
+    }
+
+    fn refusal(&self, reason: Reason, detail: impl Into<String>) -> Refusal {
+        Refusal::new(Stage::Connect, reason, detail, self.node.clock.wall())
+    }
+
+    /// Judges CONNECT, claims the session and makes the driver.
+    async fn connect(
+        self,
+        packet: &[u8],
+        settings: &Settings,
+        entered: Entered,
+        admitted: Admitted,
+    ) -> Result<Box<Connection>, Failed> {
+        let connect = match codec::peek(packet, packet.len()) {
+            Ok(Some(frame)) => Connect::decode(&frame),
+            Ok(None) => return Err(Failed::Quietly),
+            Err(error) => Err(error),
+        };
+        let connect = match connect {
+            Ok(connect) => connect,
+            Err(error) => return Err(self.refuse_bytes(&error.into())),
+        };
+        let admission = match self.admit(&connect) {
+            Ok(admission) => Arc::new(admission),
+            Err(refusal) => return Err(self.refuse(&connect, *refusal)),
+        };
+        let terms = terms(&connect, &admission, settings);
+        let will = will(&connect);
+        let control: Arc<Control> = Arc::clone(&entered.control);
+        let claimed = match self.claim(&admission, control).await {
+            Ok(claimed) => claimed,
+            Err(refusal) => return Err(self.refuse(&connect, *refusal)),
+        };
+        self.node.refusals.accepted(&self.peer, &admission);
+        Ok(self.take_over(&connect, settings, Ready { entered, admitted, admission, terms, will, claimed }))
+    }
+
+    fn admit(&self, connect: &Connect<'_>) -> Result<Admission, Box<Refusal>> {
+        let snapshot = self.node.trust.current();
+        let request = ConnectRequest {
+            version: connect.version,
+            bridge: connect.bridge,
+            client_id: connect.client_id,
+            clean_start: connect.clean_start,
+            session_expiry: connect.properties.session_expiry().unwrap_or(0),
+            user_name: connect.user_name,
+            password: connect.password,
+            will_topic: connect.will.as_ref().map(|will| will.topic),
+        };
+        if connect.properties.authentication_method().is_some() {
+            let detail = "enhanced authentication is not served; leave the authentication method out";
+            return Err(Box::new(self.refusal(Reason::AuthenticationMethod, detail)));
+        }
+        admit(&snapshot, &self.peer, &request, self.node.clock.wall())
+    }
+
+    /// Claims the session, and waits for the connection that has it.
+    async fn claim(&self, admission: &Admission, control: Arc<Control>) -> Result<Claimed, Box<Refusal>> {
+        let domain = self.node.domains.of(&admission.tenant.id);
+        let claim = domain.registry.claim(&admission.session_key, &admission.principal, control as Arc<dyn Yield>);
+        let claim = claim.map_err(|foreign| {
+            let mut refusal = self.refusal(Reason::PrincipalConflict, foreign.to_string());
+            refusal.tenant = Some(admission.tenant.id.clone());
+            refusal.certificate.clone_from(&admission.certificate);
+            Box::new(refusal)
+        })?;
+        let generation = claim.generation;
+        let parked = match claim.outcome {
+            Outcome::New => None,
+            Outcome::Resumed(parked) => Some(parked),
+            Outcome::Awaited(mut receiver) => {
+                let limit = domain.settings().takeover_timeout;
+                match tokio::time::timeout(limit, &mut receiver).await {
+                    Ok(Ok(parked)) => parked,
+                    Ok(Err(_)) => {
+                        return Err(Box::new(
+                            self.refusal(Reason::Unavailable, "a later connection claimed the session"),
+                        ));
+                    }
+                    Err(_) => {
+                        receiver.close();
+                        // It may have come in this very moment.
+                        match receiver.try_recv() {
+                            Ok(parked) => parked,
+                            Err(_) => {
+                                let detail = "the connection that holds the session did not yield in time";
+                                return Err(Box::new(self.refusal(Reason::Unavailable, detail)));
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        Ok(Claimed { domain, generation, parked })
+    }
+
+    /// Makes the driver with the session, old or new. Nothing here can fail or
+    /// wait: the session is held.
+    fn take_over(self, connect: &Connect<'_>, settings: &Settings, ready: Ready) -> Box<Connection> {
+        let Ready { entered, admitted, admission, terms, will, claimed } = ready;
+        let Claimed { domain, generation, parked } = claimed;
+        let clean =
+            connect.clean_start || admission.tenant.switches.clean_session_policy == CleanSessionPolicy::ForceClean;
+        let mut batch = Batch::default();
+        let kept = match parked {
+            Some(parked) if clean => {
+                self.end_old(&domain, parked);
+                None
+            }
+            kept => kept,
+        };
+        let present = kept.is_some();
+        // What an earlier connection stored is delivered, even if this is the last.
+        let kind = if terms.session_expiry > 0 || present { Kind::Persistent } else { Kind::Volatile };
+        let keep_alive = keep_alive(connect, settings);
+        let (mut session, queue, outgoing) = match kept {
+            Some(Parked { mut session, queue, next, .. }) => {
+                session.attach(terms, will);
+                let outgoing = Outgoing::resume(next, session.resend());
+                (session, queue, outgoing)
+            }
+            None => {
+                let overflow = match admission.tenant.switches.queue_overflow {
+                    QueueOverflow::DropOldest => Overflow::DropOldest,
+                    QueueOverflow::DropNewest => Overflow::DropNewest,
+                };
+                let mut session = Box::new(Session::new(admission.client_id.clone(), terms.clone()));
+                session.attach(terms, will);
+                (session, domain.new_queue(kind, overflow), Outgoing::default())
+            }
+        };
+        queue.connect(kind);
+        if kind == Kind::Persistent {
+            let expiry = session.terms().session_expiry;
+            remember::created(&mut batch, domain.tenant(), &admission.session_key, queue.uid(), expiry);
+        }
+        let position = domain.append(batch);
+        session.push_answer(connack(connect, present, &session, &admission, keep_alive, settings));
+        session.answers_wait_for(position.0);
+        let parts = Parts {
+            node: self.node,
+            transport: self.transport,
+            entered,
+            _seat: admitted,
+            peer: self.peer,
+            admission,
+            domain,
+            mailbox: Mailbox(Arc::clone(&queue)),
+            queue,
+            outgoing,
+            generation,
+            keep_alive: KeepAlive::new(keep_alive),
+            behind: self.input,
+            bridge: connect.bridge,
+        };
+        Box::new(Connection::new(parts, session))
+    }
+
+    /// Clean start: the old session ends, a will that waited is published now.
+    fn end_old(&self, domain: &crate::delivery::Domain<Session>, mut parked: Parked<Session>) {
+        let mailbox = Mailbox(Arc::clone(&parked.queue));
+        if let Some(will) = parked.session.take_will() {
+            connection::publish_will(&self.node, domain, &mailbox, &parked.rights, &will);
+        }
+        connection::end_session(domain, &parked.session, &mailbox);
+    }
+}
+
+/// A session that was claimed.
+struct Claimed {
+    domain: Arc<crate::delivery::Domain<Session>>,
+    generation: u64,
+    parked: Option<Parked<Session>>,
+}
+
+/// All that a driver needs beside the socket.
+struct Ready {
+    entered: Entered,
+    admitted: Admitted,
+    admission: Arc<Admission>,
+    terms: Terms,
+    will: Option<Box<Will>>,
+    claimed: Claimed,
+}
+
+/// What CONNECT and the configuration agree on.
+fn terms(connect: &Connect<'_>, admission: &Admission, settings: &Settings) -> Terms {
+    let switches = &admission.tenant.switches;
+    let cap = u32::try_from(switches.session_expiry.as_secs()).unwrap_or(u32::MAX);
+    let force_clean = switches.clean_session_policy == CleanSessionPolicy::ForceClean;
+    let asked = match connect.version {
+        Version::V5 => connect.properties.session_expiry().unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => cap,
+    };
+    let window = connect.properties.receive_maximum().unwrap_or(u16::MAX);
+    Terms {
+        version: connect.version,
+        send_window: window.min(settings.max_inflight),
+        receive_maximum: settings.receive_maximum,
+        max_packet_out: connect.properties.maximum_packet_size().unwrap_or(u32::MAX),
+        topic_alias_maximum: settings.topic_alias_maximum,
+        max_subscriptions: settings.max_subscriptions,
+        max_topic_levels: settings.max_topic_levels,
+        problem_information: connect.properties.request_problem_information().unwrap_or(true),
+        session_expiry: if force_clean { 0 } else { asked.min(cap) },
+        session_expiry_cap: cap,
+    }
+}
+
+fn will(connect: &Connect<'_>) -> Option<Box<Will>> {
+    let will = connect.will.as_ref()?;
+    let mut properties = Vec::new();
+    will.properties.copy_forwardable(&mut properties);
+    Some(Box::new(Will {
+        topic: will.topic.as_str().into(),
+        payload: will.payload.into(),
+        qos: will.qos,
+        retain: will.retain,
+        delay: will.properties.will_delay().unwrap_or(0),
+        properties: properties.into(),
+        expiry: will.properties.message_expiry(),
+    }))
+}
+
+/// The keep alive that holds, in seconds.
+fn keep_alive(connect: &Connect<'_>, settings: &Settings) -> u16 {
+    match (connect.keep_alive, settings.max_keep_alive) {
+        (asked, 0) => asked,
+        (0, most) => most,
+        (asked, most) => asked.min(most),
+    }
+}
+
+fn connack(
+    connect: &Connect<'_>,
+    session_present: bool,
+    session: &Session,
+    admission: &Admission,
+    keep_alive: u16,
+    settings: &Settings,
+) -> Vec<u8> {
+    let mut properties = PropertiesBuf::new();
+    if connect.version.is_v5() {
+        properties.receive_maximum(settings.receive_maximum);
+        properties.maximum_packet_size(admission.tenant.switches.max_packet);
+        if settings.topic_alias_maximum > 0 {
+            properties.topic_alias_maximum(settings.topic_alias_maximum);
+        }
+        if admission.assigned {
+            properties.assigned_client_id(admission.client_id.as_str());
+        }
+        if keep_alive != connect.keep_alive {
+            properties.server_keep_alive(keep_alive);
+        }
+        if session.terms().session_expiry != connect.properties.session_expiry().unwrap_or(0) {
+            properties.session_expiry(session.terms().session_expiry);
+        }
+    }
+    let mut packet = Vec::new();
+    let accepted = ConnAck { session_present, reason: ReasonCode::Success, properties: properties.as_properties() };
+    accepted.encode(connect.version, &mut packet);
+    packet
+}

@@ -1,0 +1,107 @@
+//! Listening sockets: accept, give the connection a task, go on.
+//!
+//! Invariant: nothing that a client does or leaves undone is waited for here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::identity::admission::ListenerScope;
+use crate::identity::handshake::ListenerTls;
+use crate::identity::refusal::{Refusal, Stage};
+use crate::shutdown::Tasks;
+
+use super::shared::Node;
+use super::{ListenerSettings, establish};
+
+/// A socket that listens.
+pub struct Listener {
+    /// What it means for connections.
+    pub scope: Arc<ListenerScope>,
+    /// How TLS is spoken, when it is; swapped by a reload.
+    pub tls: Option<ArcSwap<ListenerTls>>,
+    address: SocketAddr,
+    socket: TcpListener,
+}
+
+impl Listener {
+    /// Binds the address of `settings`.
+    ///
+    /// # Errors
+    /// Those of the system, such as an address in use.
+    pub fn bind(settings: &ListenerSettings, backlog: u32, tls: Option<ListenerTls>) -> io::Result<Self> {
+        let socket = bind(settings.bind, backlog)?;
+        let address = socket.local_addr()?;
+        let scope = ListenerScope {
+            name: settings.name.as_str().into(),
+            tls: settings.tls,
+            websocket: false,
+            default_tenant: settings.default_tenant.clone(),
+        };
+        Ok(Self { scope: Arc::new(scope), tls: tls.map(ArcSwap::from_pointee), address, socket })
+    }
+
+    /// The address that is listened on.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until `tasks` is told to stop.
+    pub async fn run(self: Arc<Self>, node: Arc<Node>, tasks: Tasks) {
+        let mut stop = tasks.stop_signal();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.stopped() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.welcome(socket, peer, &node),
+                Err(error) => {
+                    // Out of descriptors, mostly: give the closing of others time.
+                    tracing::warn!(listener = &*self.scope.name, %error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn welcome(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr, node: &Arc<Node>) {
+        let settings = node.settings.load();
+        let seats = node.limits.admit(peer, &settings).and_then(|admitted| {
+            let shaking = admitted.shake(&settings)?;
+            Ok((admitted, shaking))
+        });
+        match seats {
+            Ok((admitted, shaking)) => {
+                let _ = socket.set_nodelay(true);
+                let begin = establish::serve(Arc::clone(node), Arc::clone(self), socket, peer, admitted, shaking);
+                node.tasks.spawn("handshake", begin);
+            }
+            Err(reason) => {
+                let detail = "a bound on connections or handshakes is reached";
+                let mut refusal = Refusal::new(Stage::Handshake, reason, detail, node.clock.wall());
+                refusal.peer = Some(peer);
+                refusal.listener = Some(Arc::clone(&self.scope.name));
+                node.refusals.record(refusal);
+            }
+        }
+    }
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}

@@ -1,0 +1,412 @@
+//! From the session queue to the bytes of one client.
+//!
+//! What lives here: what was taken from the queue and not sent, in the order in
+//! which it must leave: first what a resumed client missed, then what the store
+//! or a retained scan brought, then the ring's items. What does not: windows and
+//! packet identifiers (`session`). Invariant: a message is taken off only when
+//! its bytes are in the output, or when it is dropped by right.
+
+use std::collections::VecDeque;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::codec::{self, Ack, AckKind, Outgoing as Publish};
+use crate::delivery::{Item, Manner, MessageRef, Parcel, Reading, Run, SessionQueue};
+use crate::mqtt::{Qos, ReasonCode, TopicName, Version};
+use crate::session::{InFlight, Session, Stage};
+use crate::store::{Position, QueueEntry, Store};
+use crate::telemetry::metrics::Counter;
+
+/// The most bytes of output gathered in one turn.
+const OUTPUT: usize = 256 * 1024;
+/// Entries read from the store at once.
+const BATCH: usize = 256;
+/// The number of an entry that no store knows.
+pub(super) const VOLATILE: u64 = u64::MAX;
+
+/// What the drain works with.
+pub(super) struct Drain<'a> {
+    /// Whose messages.
+    pub session: &'a mut Session,
+    /// Where they wait.
+    pub queue: &'a Arc<SessionQueue>,
+    /// Where the stored ones lie.
+    pub store: &'a dyn Store,
+    /// How far the store is durable.
+    pub durable: Position,
+    /// Wall time in milliseconds since 1970.
+    pub now: u64,
+    /// Where the bytes go.
+    pub out: &'a mut Vec<u8>,
+}
+
+/// Why a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drained {
+    /// Nothing waits, or what waits needs something else to happen first.
+    Idle,
+    /// The output is full; go on when it has left.
+    Full,
+    /// Messages were lost that must not be.
+    Overflowed,
+}
+
+/// A QoS 2 message whose batch is not durable yet.
+#[derive(Debug)]
+struct Held {
+    parcel: Arc<Parcel>,
+    index: u32,
+    manner: Manner,
+    seq: Option<u64>,
+}
+
+/// What was taken from the queue and not sent.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    resend: VecDeque<InFlight>,
+    front: VecDeque<QueueEntry>,
+    items: VecDeque<Item>,
+    /// The first message of the front run that was not sent, relative to it.
+    at: u32,
+    /// How many of the front run's numbers are used.
+    numbered: u64,
+    held: Vec<Held>,
+    /// The first number that was not taken.
+    next: u64,
+    /// Retained messages by the number of their marker, once they were found.
+    found: VecDeque<(u64, Vec<QueueEntry>)>,
+}
+
+impl Outgoing {
+    /// Goes on from `next`, after sending again what was in flight.
+    pub(super) fn resume(next: u64, in_flight: Vec<InFlight>) -> Self {
+        Self { next, resend: in_flight.into(), ..Self::default() }
+    }
+
+    /// The lowest number that was not sent.
+    pub(super) fn lowest_unsent(&self) -> u64 {
+        let held = self.held.iter().filter_map(|held| held.seq);
+        let front = self.front.iter().map(|entry| entry.seq).filter(|seq| *seq != VOLATILE);
+        let run = self.items.iter().find_map(|item| match item {
+            Item::Run(run) => run.first_seq,
+            Item::Marker(_) => None,
+        });
+        let run = run.map(|first| first + self.numbered);
+        held.chain(front).chain(run).fold(self.next, u64::min)
+    }
+
+    /// Whether nothing waits here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.resend.is_empty() && self.front.is_empty() && self.items.is_empty() && self.held.is_empty()
+    }
+
+    /// Gives the retained messages that belong in the place of a marker.
+    pub(super) fn fill(&mut self, scan: u64, messages: Vec<QueueEntry>) {
+        self.found.push_back((scan, messages));
+    }
+
+    /// Lets go of memory that an idle client does not need.
+    pub(super) fn shrink(&mut self) {
+        if self.is_empty() && self.found.is_empty() {
+            *self = Self { next: self.next, ..Self::default() };
+        }
+    }
+
+    /// Writes as much as may leave.
+    pub(super) fn drain(&mut self, cx: &mut Context<'_>, drain: &mut Drain<'_>) -> Drained {
+        if !self.resend(cx, drain) {
+            return Drained::Idle;
+        }
+        self.release_held(drain);
+        loop {
+            if drain.out.len() >= OUTPUT {
+                return Drained::Full;
+            }
+            if !self.send_front(drain) {
+                return self.blocked(drain);
+            }
+            match self.items.front() {
+                Some(Item::Run(_)) => {
+                    if !self.send_run(drain) {
+                        return self.blocked(drain);
+                    }
+                }
+                Some(&Item::Marker(scan)) => match self.found.iter().position(|(found, _)| *found == scan) {
+                    Some(index) => {
+                        self.items.pop_front();
+                        self.front.extend(self.found.remove(index).map(|(_, found)| found).into_iter().flatten());
+                    }
+                    None => return Drained::Idle,
+                },
+                None => match self.refill(cx, drain) {
+                    Some(true) => {}
+                    Some(false) => return Drained::Idle,
+                    None => return Drained::Overflowed,
+                },
+            }
+        }
+    }
+
+    fn blocked(&self, drain: &Drain<'_>) -> Drained {
+        if drain.out.len() >= OUTPUT { Drained::Full } else { Drained::Idle }
+    }
+
+    /// Takes what the queue has. Answers whether there is something now, or
+    /// nothing at all when the queue has overflowed.
+    fn refill(&mut self, cx: &mut Context<'_>, drain: &mut Drain<'_>) -> Option<bool> {
+        match drain.queue.read(cx.waker(), self.next, &mut self.items) {
+            Reading::Items => Some(true),
+            // A QoS 2 message may have become durable before the waker was left.
+            Reading::Idle => Some(self.release_held(drain)),
+            Reading::Overflowed => None,
+            Reading::Stored { until } => {
+                let Poll::Ready(read) = drain.store.poll_queue(cx, drain.queue.uid(), self.next, BATCH) else {
+                    return Some(false);
+                };
+                let Ok(entries) = read else { return Some(false) };
+                let complete = entries.len() < BATCH;
+                let last = entries.last().map_or(self.next, |queued| queued.entry.seq + 1);
+                self.next = if complete { until.max(last) } else { last };
+                let outbound = drain.session.outbound();
+                self.front.extend(
+                    entries.into_iter().map(|queued| queued.entry).filter(|entry| !outbound.contains(entry.seq)),
+                );
+                Some(true)
+            }
+        }
+    }
+
+    /// Sends again what was in flight when the last connection ended, in the
+    /// same order and with the same identifiers [MQTT-4.4.0-1]. Answers whether
+    /// all of it is done.
+    fn resend(&mut self, cx: &mut Context<'_>, drain: &mut Drain<'_>) -> bool {
+        while let Some(&InFlight { seq, packet_id, stage }) = self.resend.front() {
+            if drain.out.len() >= OUTPUT {
+                return false;
+            }
+            if stage == Stage::Released {
+                if let Some(packet_id) = NonZeroU16::new(packet_id) {
+                    let version = drain.session.terms().version;
+                    Ack::new(AckKind::PubRel, packet_id, ReasonCode::Success).encode(version, drain.out);
+                }
+            } else {
+                let Poll::Ready(read) = drain.store.poll_queue(cx, drain.queue.uid(), seq, 1) else { return false };
+                let Ok(entries) = read else { return false };
+                match entries.into_iter().map(|queued| queued.entry).find(|entry| entry.seq == seq) {
+                    Some(entry) => write_entry(drain, &entry, entry.qos, Some(packet_id), true),
+                    // It was evicted or has expired in the store.
+                    None => drain.session.outbound_mut().abandon(seq),
+                }
+            }
+            self.resend.pop_front();
+        }
+        true
+    }
+
+    fn send_front(&mut self, drain: &mut Drain<'_>) -> bool {
+        while let Some(entry) = self.front.front() {
+            if drain.out.len() >= OUTPUT {
+                return false;
+            }
+            let qos = entry.qos.min(entry.message.qos);
+            let seq = (entry.seq != VOLATILE).then_some(entry.seq);
+            if entry.message.expires_at.is_some_and(|at| at <= drain.now) {
+                Counter::MessagesExpired.one();
+                seq.into_iter().for_each(|seq| drain.session.outbound_mut().skip(seq));
+            } else if qos == Qos::AtMostOnce {
+                write_entry(drain, entry, qos, None, false);
+            } else {
+                let Some(packet_id) = drain.session.outbound_mut().begin(seq, qos) else { return false };
+                write_entry(drain, entry, qos, Some(packet_id), false);
+            }
+            self.front.pop_front();
+        }
+        true
+    }
+
+    /// Sends the run at the front; false when something must happen first.
+    fn send_run(&mut self, drain: &mut Drain<'_>) -> bool {
+        let Some(Item::Run(run)) = self.items.pop_front() else { return true };
+        let complete = self.send_messages(&run, drain);
+        if complete {
+            drain.queue.taken(u64::from(run.end - run.start), run.parcel.run_bytes(run.start, run.end) as u64);
+            if let Some(first) = run.first_seq {
+                self.next = self.next.max(first + self.numbered);
+            }
+            self.at = 0;
+            self.numbered = 0;
+        } else {
+            self.items.push_front(Item::Run(run));
+        }
+        complete
+    }
+
+    fn send_messages(&mut self, run: &Run, drain: &mut Drain<'_>) -> bool {
+        if self.at == 0 && self.copy_run(run, drain) {
+            return true;
+        }
+        while run.start + self.at < run.end {
+            if drain.out.len() >= OUTPUT {
+                return false;
+            }
+            let index = run.start + self.at;
+            let Some(message) = run.parcel.message(index) else { return true };
+            let qos = message.qos.min(run.manner.qos);
+            if !self.send_one(run, index, &message, qos, drain) {
+                return false;
+            }
+            self.at += 1;
+            self.numbered += u64::from(qos > Qos::AtMostOnce);
+        }
+        true
+    }
+
+    fn send_one(&mut self, run: &Run, index: u32, message: &MessageRef<'_>, qos: Qos, drain: &mut Drain<'_>) -> bool {
+        let born = run.parcel.born();
+        if qos == Qos::AtMostOnce {
+            write_message(drain, message, born, &run.manner, qos, None);
+            return true;
+        }
+        if run.stored_apart {
+            return true;
+        }
+        let seq = run.first_seq.map(|first| first + self.numbered);
+        if qos == Qos::ExactlyOnce && !run.parcel.is_durable(drain.durable) {
+            let parcel = Arc::clone(&run.parcel);
+            self.held.push(Held { parcel, index, manner: run.manner.clone(), seq });
+            return true;
+        }
+        let Some(packet_id) = drain.session.outbound_mut().begin(seq, qos) else { return false };
+        write_message(drain, message, born, &run.manner, qos, Some(packet_id));
+        true
+    }
+
+    /// Copies the frames of a whole run at once, if they need no change.
+    fn copy_run(&mut self, run: &Run, drain: &mut Drain<'_>) -> bool {
+        let is_plain = run.parcel.highest_qos() == Qos::AtMostOnce
+            && !run.manner.retain_as_published
+            && !drain.session.terms().version.is_v5();
+        if !is_plain {
+            return false;
+        }
+        let Some(frames) = run.parcel.frames(run.start, run.end) else { return false };
+        drain.out.extend_from_slice(frames);
+        Counter::MessagesSent.add(u64::from(run.end - run.start));
+        true
+    }
+
+    /// Sends QoS 2 messages that have become durable. Answers whether any was.
+    fn release_held(&mut self, drain: &mut Drain<'_>) -> bool {
+        let mut released = false;
+        while let Some(held) = self.held.first() {
+            if !held.parcel.is_durable(drain.durable) {
+                break;
+            }
+            if let Some(message) = held.parcel.message(held.index) {
+                let Some(id) = drain.session.outbound_mut().begin(held.seq, Qos::ExactlyOnce) else { break };
+                write_message(drain, &message, held.parcel.born(), &held.manner, Qos::ExactlyOnce, Some(id));
+            }
+            self.held.remove(0);
+            released = true;
+        }
+        released
+    }
+
+    /// The position that the first held message waits for, once it is known.
+    pub(super) fn waiting_for(&self) -> Option<Position> {
+        self.held.first()?.parcel.position()
+    }
+}
+
+/// Writes a message of a parcel: its frame as it lies there, patched, when the
+/// shape is the common one; else from its parts.
+fn write_message(
+    drain: &mut Drain<'_>,
+    message: &MessageRef<'_>,
+    born: u64,
+    manner: &Manner,
+    qos: Qos,
+    packet_id: Option<u16>,
+) {
+    let version = drain.session.terms().version;
+    let retain = manner.retain_as_published && message.retain;
+    let limit = drain.session.terms().max_packet_out as usize;
+    if !version.is_v5() && qos == message.qos && !retain && !message.apart {
+        let at = drain.out.len();
+        drain.out.extend_from_slice(message.frame);
+        if let Some(packet_id) = packet_id {
+            let from = at + message.packet_id_at;
+            if let Some(place) = drain.out.get_mut(from..from + 2) {
+                place.copy_from_slice(&packet_id.to_be_bytes());
+            }
+        }
+        Counter::MessagesSent.one();
+        return;
+    }
+    let expiry = message.expiry.map(|seconds| born + u64::from(seconds) * 1000);
+    let ids: Vec<u32> = manner.ids.iter().flat_map(|ids| ids.iter().copied().map(NonZeroU32::get)).collect();
+    let Some(topic) = std::str::from_utf8(message.topic).ok().and_then(|topic| TopicName::new(topic).ok()) else {
+        return;
+    };
+    let shape = Shape { topic, qos, retain, packet_id, dup: false, expires_at: expiry, ids: &ids };
+    write_shaped(drain, version, limit, &shape, message.properties, message.payload);
+}
+
+fn write_entry(drain: &mut Drain<'_>, entry: &QueueEntry, qos: Qos, packet_id: Option<u16>, dup: bool) {
+    let version = drain.session.terms().version;
+    let limit = drain.session.terms().max_packet_out as usize;
+    let message = &entry.message;
+    let Ok(topic) = TopicName::new(&message.topic) else { return };
+    let ids = &entry.subscription_ids;
+    let shape = Shape { topic, qos, retain: entry.retain, packet_id, dup, expires_at: message.expires_at, ids };
+    write_shaped(drain, version, limit, &shape, &message.properties, &message.payload);
+}
+
+struct Shape<'a> {
+    topic: TopicName<'a>,
+    qos: Qos,
+    retain: bool,
+    packet_id: Option<u16>,
+    dup: bool,
+    expires_at: Option<u64>,
+    ids: &'a [u32],
+}
+
+fn write_shaped(
+    drain: &mut Drain<'_>,
+    version: Version,
+    limit: usize,
+    shape: &Shape<'_>,
+    properties: &[u8],
+    payload: &[u8],
+) {
+    let publish = Publish {
+        dup: shape.dup,
+        qos: shape.qos,
+        retain: shape.retain,
+        packet_id: shape.packet_id.and_then(NonZeroU16::new),
+        topic: shape.topic,
+        alias: None,
+        expiry: shape.expires_at.map(|at| remaining(at, drain.now)),
+        subscription_ids: shape.ids,
+        properties,
+        payload,
+    };
+    if codec::publish::encoded_len(version, &publish) > limit {
+        // [MQTT-3.1.2-25]: as if it had been sent and answered.
+        Counter::MessagesDropped.one();
+        if let Some(id) = shape.packet_id {
+            drain.session.outbound_mut().abandon_id(id);
+        }
+        return;
+    }
+    codec::publish::encode(drain.out, version, &publish);
+    Counter::MessagesSent.one();
+}
+
+/// Whole seconds left, at least one: what has expired is not sent
+/// [MQTT-3.3.2-6].
+fn remaining(at: u64, now: u64) -> u32 {
+    u32::try_from(at.saturating_sub(now).div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+}

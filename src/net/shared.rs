@@ -1,0 +1,113 @@
+//! What all connections of a node have in common.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::clock::Clock;
+use crate::delivery::{Agenda, Domain, Mailbox};
+use crate::identity::refusals::Refusals;
+use crate::identity::trust::Trust;
+use crate::mqtt::{ClientId, TenantId};
+use crate::session::Session;
+use crate::shutdown::Tasks;
+use crate::store::Store;
+
+use super::control::Live;
+use super::limits::Limits;
+use super::{Settings, connection};
+
+/// What is due for a session whose client is away.
+#[derive(Clone)]
+pub struct Due {
+    /// Where the session is kept.
+    pub domain: Arc<Domain<Session>>,
+    /// Under which name.
+    pub key: ClientId,
+    /// As which claim; a later one makes this void.
+    pub generation: u64,
+    /// What happens.
+    pub event: Event,
+}
+
+/// What happens to a session whose client is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It ends.
+    Expire,
+    /// Its will is published.
+    Will,
+}
+
+/// What all connections of a node have in common.
+pub struct Node {
+    /// The clock.
+    pub clock: Clock,
+    /// Bounds; swapped by a reload.
+    pub settings: arc_swap::ArcSwap<Settings>,
+    /// Who is trusted.
+    pub trust: Arc<Trust>,
+    /// Refusals that were recorded.
+    pub refusals: Arc<Refusals>,
+    /// Where what must last is kept.
+    pub store: Arc<dyn Store>,
+    /// Topic spaces by tenant.
+    pub domains: Domains,
+    /// What is due for sessions whose clients are away.
+    pub agenda: Arc<Agenda<Due>>,
+    /// All live connections.
+    pub live: Arc<Live>,
+    /// Handshakes and connections that may begin.
+    pub limits: Arc<Limits>,
+    /// The tasks of connections.
+    pub tasks: Tasks,
+}
+
+/// Makes the topic space of a tenant that is met for the first time.
+type Make = Box<dyn Fn(&TenantId) -> Arc<Domain<Session>> + Send + Sync>;
+
+/// Topic spaces by tenant, made when they are first needed. A tenant that a
+/// reload removes keeps its space, so that its return finds it.
+pub struct Domains {
+    by_tenant: RwLock<HashMap<TenantId, Arc<Domain<Session>>>>,
+    make: Make,
+}
+
+impl Domains {
+    /// None yet; `make` makes one.
+    pub fn new(make: impl Fn(&TenantId) -> Arc<Domain<Session>> + Send + Sync + 'static) -> Self {
+        Self { by_tenant: RwLock::default(), make: Box::new(make) }
+    }
+
+    /// The topic space of `tenant`.
+    pub fn of(&self, tenant: &TenantId) -> Arc<Domain<Session>> {
+        if let Some(domain) = self.by_tenant.read().unwrap_or_else(PoisonError::into_inner).get(tenant) {
+            return Arc::clone(domain);
+        }
+        let mut by_tenant = self.by_tenant.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(by_tenant.entry(tenant.clone()).or_insert_with(|| (self.make)(tenant)))
+    }
+}
+
+/// Does what is due for a session whose client is away.
+pub fn due(node: &Node, due: &Due) {
+    let Due { domain, key, generation, event } = due;
+    match event {
+        Event::Expire => {
+            let Some(mut parked) = domain.registry.expire(key, *generation) else { return };
+            let mailbox = Mailbox(Arc::clone(&parked.queue));
+            if let Some(will) = parked.session.take_will() {
+                connection::publish_will(node, domain, &mailbox, &parked.rights, &will);
+            }
+            connection::end_session(domain, &parked.session, &mailbox);
+        }
+        Event::Will => {
+            let found = domain.registry.with_parked(key, *generation, |parked| {
+                let will = parked.session.take_will();
+                (will, Arc::clone(&parked.queue), Arc::clone(&parked.rights))
+            });
+            if let Some((Some(will), queue, rights)) = found {
+                connection::publish_will(node, domain, &Mailbox(queue), &rights, &will);
+            }
+        }
+    }
+}
