@@ -54,6 +54,7 @@ class Raw:
 
     def __init__(self, port, *, ca=None, cert=None, key=None, version=None, host="localhost", wait=5):
         self.level, self.rest, self.verdict = 4, b"", None
+        self.aside = []  # packets that came while another was awaited
         try:
             self.socket = socket.create_connection(("127.0.0.1", port), wait)
             self.socket.settimeout(wait)
@@ -120,12 +121,17 @@ class Raw:
         return self.await_packet(4) if qos else b""
 
     def await_packet(self, kind):
+        """The body of the next packet of that kind; others are kept aside."""
+        for at, got in enumerate(self.aside):
+            if got[0] >> 4 == kind:
+                return self.aside.pop(at)[1]
         while True:
             got = self.read_packet()
             if got is None:
                 raise ConnectionResetError("closed by the broker")
             if got[0] >> 4 == kind:
                 return got[1]
+            self.aside.append(got)
 
     def ended_within(self, seconds):
         """Whether the broker closes within that time. Packets that come before are swallowed."""

@@ -1,0 +1,72 @@
+"""A start that cannot succeed ends at once, with one line that names the thing, the reason and the remedy (OPS)."""
+
+import os
+import socket
+
+from support.scenario import tenant
+
+
+def run(t):
+    ca = t.pki.root("plant")
+    config = tenant("lab", "open", ca)
+    good = t.certus(config, home="good")
+    good.stop()
+
+    def spoiled(name, **changes):
+        """A broker with the certificates of the good one, some of them changed: file name without dots to a path."""
+        broker = t.certus(config, start=False, home=name)
+        broker.certs.mkdir()
+        for file in good.certs.iterdir():
+            (broker.certs / file.name).write_bytes(file.read_bytes())
+            (broker.certs / file.name).chmod(file.stat().st_mode & 0o777)
+        for file, source in changes.items():
+            (broker.certs / file.replace("_", ".")).write_bytes(source.read_bytes())
+        return broker
+
+    def refused(broker, pattern, text, exit_codes=(1,)):
+        code, said = broker.fails()
+        t.check(code in exit_codes, f"{text}: exit code {exit_codes[0]}", f"got {code}: {said[-500:]}")
+        last = [line for line in said.splitlines() if line.strip()]
+        t.matches(last[-1] if last else "", pattern, f"{text}: the last line says what to do")
+
+    with socket.socket() as taken:
+        broker = spoiled("taken")
+        taken.bind(("127.0.0.1", broker.tls))
+        taken.listen()
+        refused(broker, rf"{broker.tls}.*(in use|taken)|(in use|taken).*{broker.tls}", "port taken")
+
+    other_key = spoiled("mismatch", server_key=t.pki.leaf(ca, "elsewhere").key)
+    refused(other_key, r"server\.(key|pem)", "a key that does not match its certificate")
+
+    server_ca = t.pki.root("server-root")
+    old = t.pki.expired(server_ca, "localhost", name="old-server")
+    refused(spoiled("expired", server_pem=old.cert, server_key=old.key), r"server\.pem.*(expired|ended|2021)", "an expired server certificate")
+
+    unreadable = spoiled("unreadable")
+    unreadable.state.mkdir()
+    unreadable.state.chmod(0o777)
+    if os.geteuid() == 0:
+        real = unreadable.command
+        unreadable.command = lambda: ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *real()]
+    else:
+        (unreadable.certs / "server.key").chmod(0)
+    refused(unreadable, r"server\.key.*([Pp]ermission|read)", "an unreadable key")
+
+    torn = spoiled("torn")
+    (torn.certs / "server.key").unlink()
+    refused(torn, r"server\.key", "a key that is missing beside its certificate", (1, 2))
+
+    wrong = t.certus(config + "nonsense = 1\n[limits]\nbacklog = \"many\"\n", start=False, home="wrong")
+    code, said = wrong.fails()
+    t.ok(code, 2, "a wrong configuration: exit code 2")
+    t.check("nonsense" in said and "backlog" in said, "every mistake is told at once", said)
+    t.matches(said, r"config\.toml:\d+", "with file and line")
+    t.ok(t.sh(t.binary, "check-config", "--config", wrong.file)[0], 2, "check-config says the same")
+    t.ok(t.sh(t.binary, "check-config", "--config", good.file)[0], 0, "and finds nothing wrong with a good file")
+
+    lasting = t.certus('[storage]\ndurability = "fsync"\n' + config, start=False, home="lasting")
+    refused(lasting, r"memory", "a durability that does not exist yet", (2,))
+
+    absent = t.certus(config, start=False, home="absent")
+    absent.file.unlink()
+    refused(absent, r"config\.toml", "a named file that is not there", (2,))
