@@ -27,15 +27,15 @@ pub enum Side {
 
 /// Where what must last is kept.
 pub enum Disk {
-    Memory(MemoryStore),
-    Slow(SlowStore),
+    Memory(Box<MemoryStore>),
+    Slow(Box<SlowStore>),
 }
 
 impl Disk {
     fn store(&self) -> &dyn Store {
         match self {
-            Self::Memory(store) => store,
-            Self::Slow(store) => store,
+            Self::Memory(store) => &**store,
+            Self::Slow(store) => &**store,
         }
     }
 
@@ -103,8 +103,8 @@ pub struct Broker {
 impl Broker {
     pub fn new(deal: Deal) -> Self {
         let disk = match deal.plan {
-            None => Disk::Memory(MemoryStore::default()),
-            Some(plan) => Disk::Slow(SlowStore::new(plan, deal.seed)),
+            None => Disk::Memory(Box::default()),
+            Some(plan) => Disk::Slow(Box::new(SlowStore::new(plan, deal.seed))),
         };
         Self::start(deal, disk, 1)
     }
@@ -142,7 +142,7 @@ impl Broker {
         let Disk::Slow(store) = &self.disk else { return };
         let plan = self.deal.plan.unwrap_or(Plan::Never);
         let found = SlowStore::resume(plan, self.deal.seed, &store.crash_later(more));
-        *self = Self::start(self.deal, Disk::Slow(found), self.epoch + 1);
+        *self = Self::start(self.deal, Disk::Slow(Box::new(found)), self.epoch + 1);
     }
 
     /// Starts again on a sound disk, if the one there is takes nothing more.

@@ -6,6 +6,7 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use certus::shutdown::Tasks;
 use certus::store::{Batch, Plan, Position, SessionUid, SlowStore, Store, StoreError};
 
 use crate::{advance, append, enqueue, seqs};
@@ -149,7 +150,7 @@ fn a_late_store_wakes_its_waiters_from_the_committers_thread() {
     }
     let store = Arc::new(SlowStore::new(Plan::Late(Duration::from_millis(1)), 0));
     assert!(store.needs_committer());
-    let committer = thread::spawn({
+    let committer = Tasks::new().spawn_thread("committer", {
         let store = Arc::clone(&store);
         move || store.run_committer()
     });
@@ -162,6 +163,6 @@ fn a_late_store_wakes_its_waiters_from_the_committers_thread() {
         assert_eq!(store.durable(), position);
     }
     store.close();
-    committer.join().unwrap();
+    committer.unwrap().join().unwrap();
     assert_eq!(seqs(&store.crash(), ONE), [0, 1, 2]);
 }
