@@ -47,6 +47,9 @@ mod timers;
 mod violation;
 mod will;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
@@ -285,6 +288,7 @@ impl Session {
         let limit = self.terms.version.is_v5().then_some(self.terms.receive_maximum);
         let inbound =
             self.received.on_publish(qos, publish.packet_id.map_or(0, NonZeroU16::get), limit, &mut self.answers)?;
+        self.repeats |= inbound == Inbound::Repeat;
         if self.resumable
             && let Inbound::Route(_) = inbound
             && qos == Qos::ExactlyOnce
