@@ -13,6 +13,8 @@ pub mod session;
 
 // Everything that touches the world.
 #[cfg(feature = "server")]
+pub mod bench;
+#[cfg(feature = "server")]
 pub mod broker;
 #[cfg(feature = "server")]
 pub mod ca;

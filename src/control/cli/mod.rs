@@ -4,6 +4,7 @@
 //! does not: the work; each command has its own file. Invariant: 0 means done, 1
 //! that it did not work, 2 that the command or the configuration is wrong.
 
+mod bench;
 mod cert;
 mod check;
 mod explain;
@@ -43,6 +44,8 @@ enum Command {
     Cert(cert::Args),
     /// Judge a certificate offline, step by step, as the broker would.
     Explain(explain::Args),
+    /// Measure a broker: throughput, latency, connects, memory.
+    Bench(Box<bench::Args>),
     /// Print completions for a shell: source <(certus completions bash).
     Completions {
         /// The shell.
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Some(Command::CheckConfig(args)) => check::run(&args).exit(),
         Some(Command::Cert(args)) => cert::run(&args).exit(),
         Some(Command::Explain(args)) => explain::run(&args).exit(),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions { shell }) => {
             // Into memory first: the generator panics when a pipe is closed.
             let mut script = Vec::new();

@@ -1,0 +1,192 @@
+//! What a run gave, as a table for people or one JSON object for programs.
+//!
+//! What lives here: words and units. What does not: figures; they come from `throughput` and
+//! `storm`. Invariant: a figure that was not measured is absent (JSON: null), never 0.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::Shape;
+use super::histogram::Histogram;
+use super::shape::Field;
+use super::{storm, throughput};
+
+/// Above this share of its threads' time the generator may have been the limit.
+const BUSY: f64 = 0.9;
+
+/// Prints a throughput run.
+pub fn print_throughput(field: &Field, outcome: &throughput::Outcome) {
+    let object = throughput_json(field, outcome);
+    if field.args.json {
+        println!("{object}");
+        return;
+    }
+    let seconds = outcome.took.as_secs_f64();
+    println!("{}", title(field));
+    line(
+        "deliveries",
+        &format!("{:.0}/s ({} in {seconds:.1} s)", outcome.delivered as f64 / seconds, outcome.delivered),
+    );
+    line("messages sent", &format!("{:.0}/s", outcome.sent as f64 / seconds));
+    if let Some(cost) = number(&object, "broker_cpu_s_per_million") {
+        let share = number(&object, "broker_cores").unwrap_or_default();
+        line("broker", &format!("{cost:.3} CPU-s per million deliveries, {share:.2} cores busy"));
+    }
+    if let Some(kib) = outcome.resident_kib {
+        line("broker memory", &format!("{:.1} MiB resident", kib as f64 / 1024.0));
+    }
+    line("latency", &latency_text(field, outcome));
+    if let Some(faults) = outcome.faults {
+        let faults = format!("lost {}, repeated {}, out of order {}", faults.lost, faults.repeated, faults.disordered);
+        line("faults", &faults);
+    }
+    let (failed, reasons) = &outcome.failures;
+    reasons.iter().for_each(|reason| line("failure", &format!("{reason} ({failed} in all)")));
+    generator_line(&object);
+}
+
+fn latency_text(field: &Field, outcome: &throughput::Outcome) -> String {
+    let own = |share| micros(outcome.run.lateness.percentile(share));
+    let text = percentile_text(&outcome.run.latency);
+    if field.args.rate.is_none() {
+        return format!("{text} (flat out: time in queues)");
+    }
+    format!("{text} from the due time; of it the generator's own lateness p50 {} p99 {}", own(0.5), own(0.99))
+}
+
+fn throughput_json(field: &Field, outcome: &throughput::Outcome) -> Value {
+    let args = &field.args;
+    let seconds = outcome.took.as_secs_f64();
+    let (publishers, subscribers) = args.sides();
+    let delivered = outcome.delivered.max(1) as f64;
+    let per_million = |cpu: Duration| cpu.as_secs_f64() * 1e6 / delivered;
+    json!({
+        "shape": shape_name(args.shape), "publishers": publishers, "subscribers": subscribers,
+        "qos": args.qos.bits(), "size": args.size, "window": args.window, "backlog": args.backlog, "rate": args.rate,
+        "protocol": args.protocol.to_string(), "tls": !args.plain, "null_broker": args.null,
+        "seconds": seconds, "sent": outcome.sent, "acknowledged": outcome.acknowledged, "delivered": outcome.delivered,
+        "sent_per_s": outcome.sent as f64 / seconds, "delivered_per_s": outcome.delivered as f64 / seconds,
+        "broker_cpu_s_per_million": outcome.cpu.map(per_million),
+        "broker_cores": outcome.cpu.map(|cpu| cpu.as_secs_f64() / seconds),
+        "broker_resident_kib": outcome.resident_kib,
+        "generator_cpu_s_per_million": outcome.own_cpu.map(per_million),
+        "generator_busy": busy(outcome.own_cpu, outcome.took, args.threads),
+        "latency_us": percentiles(&outcome.run.latency), "generator_lateness_us": percentiles(&outcome.run.lateness),
+        "lost": outcome.faults.map(|faults| faults.lost), "repeated": outcome.faults.map(|faults| faults.repeated),
+        "out_of_order": outcome.faults.map(|faults| faults.disordered),
+        "failed": outcome.failures.0, "failures": outcome.failures.1,
+    })
+}
+
+/// Prints a run of `connect` or `idle`.
+pub fn print_storm(field: &Field, outcome: &storm::Outcome) {
+    let object = storm_json(field, outcome);
+    if field.args.json {
+        println!("{object}");
+        return;
+    }
+    println!("{}", title(field));
+    let seconds = outcome.took.as_secs_f64();
+    let kinds = if field.args.plain { String::new() } else { format!(", {} resumed", outcome.resumed) };
+    line(
+        "connected",
+        &format!("{}{kinds} in {seconds:.2} s: {:.0}/s", outcome.connected, outcome.connected as f64 / seconds),
+    );
+    if let Some(cost) = number(&object, "broker_cpu_ms_each") {
+        line("broker", &format!("{cost:.3} CPU-ms each"));
+    }
+    if outcome.latency.count() > 0 {
+        line("to CONNACK", &percentile_text(&outcome.latency));
+    }
+    if let Some((before, after)) = outcome.resident_kib {
+        let each = number(&object, "broker_kib_each").unwrap_or_default();
+        let text = format!("{:.1} MiB before, {:.1} after", before as f64 / 1024.0, after as f64 / 1024.0);
+        let held = field.args.shape == Shape::Idle;
+        line("broker memory", &if held { format!("{text}: {each:.1} KiB each") } else { text });
+    }
+    if let Some(share) = outcome.idle_share {
+        line("broker idle", &format!("{:.2} % of a core", share * 100.0));
+    }
+    if let Some(failure) = &outcome.failure {
+        line("failures", &format!("{}; the first: {failure}", outcome.failed));
+    }
+    generator_line(&object);
+}
+
+fn storm_json(field: &Field, outcome: &storm::Outcome) -> Value {
+    let args = &field.args;
+    let seconds = outcome.took.as_secs_f64();
+    let count = outcome.connected.max(1) as f64;
+    let each = |cpu: Duration| cpu.as_secs_f64() * 1e3 / count;
+    json!({
+        "shape": shape_name(args.shape), "clients": args.clients, "concurrency": args.concurrency,
+        "protocol": args.protocol.to_string(), "tls": !args.plain, "null_broker": args.null,
+        "seconds": seconds, "connected": outcome.connected, "connected_per_s": outcome.connected as f64 / seconds,
+        "resumed": outcome.resumed, "failed": outcome.failed, "failure": outcome.failure,
+        "broker_cpu_ms_each": outcome.cpu.map(each), "generator_cpu_ms_each": outcome.own_cpu.map(each),
+        "generator_busy": busy(outcome.own_cpu, outcome.took, args.threads),
+        "latency_us": percentiles(&outcome.latency),
+        "broker_resident_kib": outcome.resident_kib.map(|(_, after)| after),
+        "broker_kib_each": outcome.resident_kib.map(|(before, after)| after.saturating_sub(before) as f64 / count),
+        "broker_idle_share": outcome.idle_share,
+    })
+}
+
+fn shape_name(shape: Shape) -> String {
+    clap::ValueEnum::to_possible_value(&shape).map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn title(field: &Field) -> String {
+    let args = &field.args;
+    let way = if args.plain { "plain" } else { "TLS" };
+    let broker = if args.null { "the null broker".to_owned() } else { field.target.address.to_string() };
+    let what = match args.shape {
+        Shape::Connect | Shape::Idle => format!("{} clients", args.clients),
+        _ => {
+            let (publishers, subscribers) = args.sides();
+            format!("{publishers}:{subscribers}, QoS {}, {} bytes, window {}", args.qos.bits(), args.size, args.window)
+        }
+    };
+    format!("{} {what}, MQTT {}, {way}, against {broker}", shape_name(args.shape), args.protocol)
+}
+
+fn line(name: &str, text: &str) {
+    println!("  {name:<14} {text}");
+}
+
+fn number(object: &Value, name: &str) -> Option<f64> {
+    object.get(name)?.as_f64()
+}
+
+/// The share of its threads' time that the generator used.
+fn busy(own: Option<Duration>, took: Duration, threads: usize) -> Option<f64> {
+    Some(own?.as_secs_f64() / (took.as_secs_f64() * threads.max(1) as f64))
+}
+
+fn generator_line(object: &Value) {
+    if let Some(busy) = number(object, "generator_busy") {
+        let note = if busy >= BUSY { ": it may have been the limit; try --threads 2" } else { "" };
+        line("generator", &format!("{:.0} % busy{note}", busy * 100.0));
+    }
+}
+
+fn micros(duration: Option<Duration>) -> String {
+    duration.map_or_else(|| "-".to_owned(), |duration| format!("{:.0} µs", duration.as_secs_f64() * 1e6))
+}
+
+const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+fn percentile_text(histogram: &Histogram) -> String {
+    let each = SHARES.map(|(name, share)| format!("{name} {}", micros(histogram.percentile(share))));
+    each.join("  ")
+}
+
+fn percentiles(histogram: &Histogram) -> Value {
+    let each = SHARES.iter().filter_map(|(name, share)| {
+        let value = histogram.percentile(*share)?;
+        Some(((*name).to_owned(), json!(value.as_secs_f64() * 1e6)))
+    });
+    let object: serde_json::Map<String, Value> = each.collect();
+    if object.is_empty() { Value::Null } else { Value::Object(object) }
+}

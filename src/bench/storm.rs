@@ -1,0 +1,185 @@
+//! Many connections: made and ended at once, or made and held.
+//!
+//! What lives here: connects a second, CPU time and latency of each, and what an idle connection
+//! costs in memory. What does not: messages. Invariant: certificates are minted before the clock starts.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::args::Shape;
+use super::dial::{self, Caller, Target};
+use super::error::Error;
+use super::histogram::Histogram;
+use super::process::Process;
+use super::shape::Field;
+use crate::clock::Clock;
+use crate::mqtt::Qos;
+use crate::shutdown::Tasks;
+
+/// How long memory is given to settle before it is read.
+const SETTLE: Duration = Duration::from_secs(2);
+/// A storm ends after this, whatever is left.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What a storm, or a crowd that holds still, gave.
+pub struct Outcome {
+    /// How long the connecting took.
+    pub took: Duration,
+    /// Connections accepted.
+    pub connected: u64,
+    /// Connections refused or broken.
+    pub failed: u64,
+    /// The first failure.
+    pub failure: Option<String>,
+    /// Connections whose TLS handshake was resumed.
+    pub resumed: u64,
+    /// CPU time of the broker while they connected.
+    pub cpu: Option<Duration>,
+    /// CPU time of the generator.
+    pub own_cpu: Option<Duration>,
+    /// From TCP SYN to CONNACK.
+    pub latency: Arc<Histogram>,
+    /// Resident memory of the broker before and after, KiB.
+    pub resident_kib: Option<(u64, u64)>,
+    /// CPU time of the broker for each second that the crowd held still.
+    pub idle_share: Option<f64>,
+}
+
+/// Runs `connect` or `idle`.
+///
+/// # Errors
+/// Certificates that cannot be minted, or the first of many clients that cannot connect.
+pub async fn measure(field: &Field) -> Result<Outcome, Error> {
+    let callers = field.callers("c", field.args.clients)?;
+    if field.args.shape == Shape::Idle {
+        return hold(field, callers).await;
+    }
+    let storm = Arc::new(Storm::new(field, callers));
+    if field.args.resumed {
+        // The first round fetches the tickets.
+        storm.round(field.args.concurrency).await?;
+        storm.check()?;
+    }
+    storm.reset();
+    let before = (field.clock.now(), field.watched.and_then(Process::cpu), field.own.cpu());
+    let memory = field.watched.and_then(Process::resident_kib);
+    storm.round(field.args.concurrency).await?;
+    let took = field.clock.now().saturating_duration_since(before.0);
+    let (cpu, own) = (field.watched.and_then(Process::cpu), field.own.cpu());
+    let failure = storm.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok(Outcome {
+        took,
+        connected: storm.connected.load(Relaxed),
+        failed: storm.failed.load(Relaxed),
+        failure,
+        resumed: storm.resumed.load(Relaxed),
+        cpu: cpu.zip(before.1).map(|(now, then)| now.since(&then)),
+        own_cpu: own.zip(before.2).map(|(now, then)| now.since(&then)),
+        latency: Arc::clone(&storm.latency),
+        resident_kib: memory.zip(field.watched.and_then(Process::resident_kib)),
+        idle_share: None,
+    })
+}
+
+async fn hold(field: &Field, callers: Vec<Caller>) -> Result<Outcome, Error> {
+    let count = callers.len() as u64;
+    let memory = field.watched.and_then(Process::resident_kib);
+    let before = (field.clock.now(), field.watched.and_then(Process::cpu), field.own.cpu());
+    let links = field.connect(callers, Vec::new(), Qos::AtMostOnce).await?;
+    let took = field.clock.now().saturating_duration_since(before.0);
+    let (cpu, own) = (field.watched.and_then(Process::cpu), field.own.cpu());
+    eprintln!("{count} connected in {:.1} s; settling", took.as_secs_f64());
+    tokio::time::sleep(SETTLE).await;
+    let still = (field.clock.now(), field.watched.and_then(Process::cpu));
+    tokio::time::sleep(Duration::from_secs_f64(field.args.duration.max(0.1))).await;
+    let length = field.clock.now().saturating_duration_since(still.0);
+    let spent = field.watched.and_then(Process::cpu).zip(still.1).map(|(now, then)| now.since(&then));
+    let after = field.watched.and_then(Process::resident_kib);
+    let resumed = links.iter().filter(|link| link.resumed() == Some(true)).count() as u64;
+    Ok(Outcome {
+        took,
+        connected: links.len() as u64,
+        failed: count - links.len() as u64,
+        failure: None,
+        resumed,
+        cpu: cpu.zip(before.1).map(|(now, then)| now.since(&then)),
+        own_cpu: own.zip(before.2).map(|(now, then)| now.since(&then)),
+        latency: Arc::default(),
+        resident_kib: memory.zip(after),
+        idle_share: spent.map(|spent| spent.as_secs_f64() / length.as_secs_f64()),
+    })
+}
+
+/// Clients that connect and leave, each once a round.
+struct Storm {
+    callers: Vec<Caller>,
+    target: Target,
+    clock: Clock,
+    next: AtomicUsize,
+    connected: AtomicU64,
+    failed: AtomicU64,
+    resumed: AtomicU64,
+    failure: Mutex<Option<String>>,
+    latency: Arc<Histogram>,
+    measuring: std::sync::atomic::AtomicBool,
+}
+
+impl Storm {
+    fn new(field: &Field, callers: Vec<Caller>) -> Self {
+        Self {
+            callers,
+            target: field.target.clone(),
+            clock: field.clock.clone(),
+            next: AtomicUsize::new(0),
+            connected: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
+            failure: Mutex::default(),
+            latency: Arc::default(),
+            measuring: false.into(),
+        }
+    }
+
+    fn reset(&self) {
+        self.next.store(0, Relaxed);
+        [&self.connected, &self.failed, &self.resumed].iter().for_each(|count| count.store(0, Relaxed));
+        self.measuring.store(true, Relaxed);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), |failure| Err(Error::Usage(format!("in the first round: {failure}"))))
+    }
+
+    async fn round(self: &Arc<Self>, concurrency: usize) -> Result<(), Error> {
+        let tasks = Tasks::new();
+        for _ in 0..concurrency.max(1) {
+            let storm = Arc::clone(self);
+            tasks.spawn("connecting", async move { storm.work().await });
+        }
+        tasks.drained(PATIENCE).await.map_err(|_| Error::Late("the storm", PATIENCE.as_secs()))
+    }
+
+    async fn work(&self) {
+        while let Some(caller) = self.callers.get(self.next.fetch_add(1, Relaxed)) {
+            let begin = self.clock.now();
+            match dial::dial(&self.target, caller).await {
+                Ok(mut link) => {
+                    if self.measuring.load(Relaxed) {
+                        self.latency.record(self.clock.now().saturating_duration_since(begin));
+                    }
+                    self.connected.fetch_add(1, Relaxed);
+                    self.resumed.fetch_add(u64::from(link.resumed() == Some(true)), Relaxed);
+                    link.wire.out.extend_from_slice(&[0xE0, 0]);
+                    let _ = link.flush().await;
+                }
+                Err(error) => {
+                    self.failed.fetch_add(1, Relaxed);
+                    let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    failure.get_or_insert_with(|| error.to_string());
+                }
+            }
+        }
+    }
+}
