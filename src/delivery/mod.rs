@@ -15,6 +15,8 @@ mod registry;
 mod retained;
 mod route;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use agenda::Agenda;
 pub use domain::{Domain, NEVER};
