@@ -12,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
@@ -20,13 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Panics of tasks and threads since the start of the process.
-static PANICS: AtomicU64 = AtomicU64::new(0);
-
-/// How many tasks and threads have panicked since the start of the process.
-pub fn panics() -> u64 {
-    PANICS.load(Ordering::Relaxed)
-}
+use crate::telemetry::metrics::Counter;
 
 /// A group of tasks that stops and drains as one. Clones share the group.
 ///
@@ -254,7 +248,7 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
 }
 
 fn report_panic(name: &str, panic: &(dyn Any + Send)) {
-    PANICS.fetch_add(1, Ordering::Relaxed);
+    Counter::Panics.one();
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(task = name, panic = text.unwrap_or("(no text)"), "a task panicked and was ended; this is a bug");
 }
@@ -273,11 +267,11 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_task_and_is_counted() {
         let tasks = Tasks::new();
-        let before = panics();
+        let before = Counter::Panics.total();
         tasks.spawn("bad", async { panic!("on purpose") });
         tasks.spawn("good", async {});
         tasks.drained(SOON).await.unwrap();
-        assert!(panics() > before);
+        assert!(Counter::Panics.total() > before);
     }
 
     #[tokio::test]

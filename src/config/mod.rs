@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::broker;
+use crate::net;
 use crate::telemetry::logging;
 
 use document::{Reader, Scope};
@@ -40,8 +41,6 @@ pub struct Config {
     pub certs_dir: PathBuf,
     /// Where the broker keeps its state.
     pub state_dir: PathBuf,
-    /// Names that clients call the broker by, beside those that it knows.
-    pub server_names: Vec<String>,
     /// What is logged.
     pub log_level: logging::Level,
     /// How it is written.
@@ -64,7 +63,8 @@ pub struct Plan {
     pub server: bool,
     /// Whether the device CA of the development PKI is an anchor.
     pub devices: bool,
-    /// Names for the server's certificate.
+    /// Names for the server's certificate: the configured ones, and the
+    /// addresses that are bound.
     pub server_names: Vec<String>,
 }
 
@@ -127,7 +127,7 @@ fn read<'a>(
     let test_clock = top.read("test_clock", None, |given| values::path(given).map(Some));
     let worker_threads = top.read("worker_threads", 0, values::whole(0..=1024));
     let (log_level, log_format) = log(&top);
-    let (server_tls, server_names, server) = server_tls(&top, &certs_dir);
+    let (server_tls, mut server_names, server) = server_tls(&top, &certs_dir);
     let (durability, slow_store) = storage(&top);
     let (net, delivery) = (bounds::net(&top), bounds::delivery(&top));
     let entries = tenants::tenants(&top);
@@ -137,12 +137,19 @@ fn read<'a>(
     let notes = beside(scope, present);
     let device_ca = Path::new(tenants::DEFAULT_ANCHOR);
     let devices = entries.iter().flat_map(|entry| &entry.anchors).any(|anchor| anchor.file == device_ca);
+    server_names.extend(listeners.iter().filter(|listener| listener.tls).filter_map(bound_name));
     let plan = Plan { certs_dir, server, devices, server_names };
     let made_at_start = prepared(scope, &plan, prepare);
     let tenants = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
     let broker = broker::Settings { listeners, server_tls, net, delivery, tenants, durability, slow_store };
-    let Plan { certs_dir, server_names, .. } = plan;
-    Config { broker, certs_dir, state_dir, server_names, log_level, log_format, worker_threads, test_clock, notes }
+    let certs_dir = plan.certs_dir;
+    Config { broker, certs_dir, state_dir, log_level, log_format, worker_threads, test_clock, notes }
+}
+
+/// Whoever binds an address expects clients to connect to it by that.
+fn bound_name(listener: &net::ListenerSettings) -> Option<String> {
+    let address = listener.bind.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then(|| address.to_string())
 }
 
 /// On a sound document the plan is carried out; otherwise nothing is made, and

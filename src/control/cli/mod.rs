@@ -8,7 +8,9 @@ mod bench;
 mod cert;
 mod check;
 mod explain;
+mod serve;
 mod settings;
+mod welcome;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -36,8 +38,20 @@ Without a command certus serves. Examples:
 
 Exit codes: 0 done, 1 it did not work, 2 the command or the configuration is wrong.";
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  certus serve
+  certus serve --config broker.toml --certs-dir /etc/certus --state-dir /var/lib/certus
+  certus serve --listen-tls 0.0.0.0:8884 --listen-plain off
+
+SIGHUP reads the configuration again; SIGTERM and SIGINT stop within ten seconds.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the broker: make the development PKI when it is absent, listen,
+    /// print how to connect, and say "ready".
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(settings::Args),
     /// Read the configuration and report every mistake at once.
     CheckConfig(settings::Args),
     /// Issue certificates from the development CA.
@@ -88,7 +102,8 @@ impl Outcome {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        None => check::run(&cli.settings).exit(), // serving follows with the composition root
+        None => serve::run(&cli.settings).exit(),
+        Some(Command::Serve(args)) => serve::run(&args).exit(),
         Some(Command::CheckConfig(args)) => check::run(&args).exit(),
         Some(Command::Cert(args)) => cert::run(&args).exit(),
         Some(Command::Explain(args)) => explain::run(&args).exit(),
