@@ -10,7 +10,7 @@ def run(t):
     hidden = t.certus(tenant("lab", "open", ca, send_ca_names=False))
 
     def shown(broker, *more):
-        return t.sh("openssl", "s_client", "-showcerts", "-connect", f"localhost:{broker.tls}", "-servername", "localhost",
+        return t.sh("openssl", "s_client", "-showcerts", "-ign_eof", "-connect", f"localhost:{broker.tls}", "-servername", "localhost",
                     "-CAfile", broker.ca, *more, stdin=b"")[1]
 
     own = t.sh("openssl", "x509", "-in", strict.certs / "server.pem")[1].split("\n")[1]
