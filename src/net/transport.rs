@@ -63,7 +63,11 @@ impl Transport {
             let count = ready!(pin!(self.socket.read_buf(into)).poll_once(cx))?;
             Counter::SocketReads.one();
             Counter::BytesReceived.add(count as u64);
-            return Poll::Ready(Ok(if count == 0 { Read::Closed } else { Read::Bytes { full: count >= READ } }));
+            if count == 0 {
+                return Poll::Ready(Ok(Read::Closed));
+            }
+            let full = count >= READ || may_have_more(&self.socket, cx);
+            return Poll::Ready(Ok(Read::Bytes { full }));
         };
         if std::mem::take(&mut self.fresh) && take_plaintext(tls, into)? > 0 {
             return Poll::Ready(Ok(Read::Bytes { full: true }));
@@ -77,7 +81,7 @@ impl Transport {
         if bytes.is_empty() {
             return Poll::Ready(Ok(Read::Closed));
         }
-        let full = bytes.len() == READ;
+        let full = bytes.len() == READ || may_have_more(&self.socket, cx);
         let closed = match decrypt(tls, bytes, into) {
             Ok(closed) => closed,
             Err(error) => {
@@ -155,6 +159,13 @@ impl Transport {
     pub(super) fn into_socket(self) -> TcpStream {
         self.socket
     }
+}
+
+/// A short read has cleared the socket's readiness, but only a poll that is
+/// pending leaves a waker: without this one nobody would hear what comes next.
+/// It costs no system call.
+fn may_have_more(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
+    socket.poll_read_ready(cx).is_ready()
 }
 
 /// Polls a future that holds nothing between polls.
