@@ -118,10 +118,8 @@ fn move_clock(clock: &Clock, broker: &Broker) {
 
 /// Reads the configuration again and hands it over whole.
 fn reload(start: &Start<'_>, broker: &Broker) {
-    let now = NotifyState::monotonic_usec_now();
-    notify(&[NotifyState::Reloading]);
-    if let Ok(now) = now {
-        notify(&[now]);
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        notify(&[NotifyState::Reloading, now]);
     }
     move_clock(&start.clock, broker);
     // Nothing is made by a reload.
