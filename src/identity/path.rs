@@ -57,11 +57,13 @@ pub struct Failure {
     pub facts: Option<Arc<CertificateFacts>>,
     /// The anchor that the path would have ended in.
     pub anchor: Option<Arc<Anchor>>,
+    /// The tenant that was known without the certificate.
+    pub scope: Option<TenantId>,
 }
 
 impl Failure {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Box<Self> {
-        Box::new(Self { reason, detail: detail.into(), facts: None, anchor: None })
+        Box::new(Self { reason, detail: detail.into(), facts: None, anchor: None, scope: None })
     }
 
     pub(super) fn about(mut self: Box<Self>, leaf: &Certificate<'_>) -> Box<Self> {

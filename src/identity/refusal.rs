@@ -106,6 +106,7 @@ impl Refusal {
     pub fn of_chain(stage: Stage, failure: &Failure, time: SystemTime) -> Self {
         let mut refusal = Self::new(stage, failure.reason, failure.detail.clone(), time);
         refusal.certificate.clone_from(&failure.facts);
+        refusal.tenant.clone_from(&failure.scope);
         if let Some(anchor) = &failure.anchor {
             refusal.anchor = Some(Arc::clone(&anchor.name));
             refusal.tenant = Some(anchor.tenant.clone());

@@ -65,7 +65,8 @@ impl Verifier {
         readable && tenant.is_some_and(|tenant| tenant.switches.reject_at == RejectAt::Connack)
     }
 
-    fn refuse(&self, failure: Failure) -> Error {
+    fn refuse(&self, mut failure: Failure) -> Error {
+        failure.scope = self.scope.as_ref().map(|tenant| tenant.id.clone());
         let tenant = match &failure.anchor {
             Some(anchor) => self.snapshot.tenant(&anchor.tenant),
             None => self.scope.as_ref(),
