@@ -84,6 +84,11 @@ async fn serve(start: Start<'_>) -> Outcome {
     let broker = match broker::start(start.config.broker.clone(), start.clock.clone()) {
         Ok(broker) => broker,
         Err(error @ StartError::SlowStore(_)) => return Outcome::wrong(error),
+        Err(error @ StartError::Bind { .. }) => {
+            let file = start.args.sources();
+            let key = "--listen-tls and --listen-plain, or [listeners] in";
+            return Outcome::failed(format_args!("{error} ({key} {})", file.file().display()));
+        }
         Err(error) => return Outcome::failed(error),
     };
     welcome(&start, &broker);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::broker;
 use crate::config::Config;
-use crate::identity::switch::{IdentityRule, Profile};
+use crate::identity::switch::{ClientCert, IdentityRule, Profile};
 use crate::identity::tenant::TenantSettings;
 
 /// The sample devices of the development PKI.
@@ -64,13 +64,16 @@ impl Welcome<'_> {
         let _ = writeln!(text, "\nlistening on");
         for (name, address) in self.listening {
             let settings = self.config.broker.listeners.iter().find(|listener| listener.name == *name);
+            let tenant = settings.and_then(|listener| listener.default_tenant.as_ref());
+            let tenant = self.config.broker.tenants.iter().find(|known| Some(&known.id) == tenant);
+            let asks = tenant.map(|tenant| tenant.switches.client_cert);
             let kind = match settings {
-                Some(listener) if listener.tls => "TLS",
+                Some(listener) if listener.tls && asks == Some(ClientCert::Required) => "mutual TLS",
+                Some(listener) if listener.tls => "TLS, with or without client certificate",
                 _ if address.ip().is_loopback() => "no TLS, this machine only",
                 _ => "no TLS",
             };
-            let tenant = settings.and_then(|listener| listener.default_tenant.as_ref());
-            let tenant = tenant.map(|tenant| format!(", tenant {tenant}")).unwrap_or_default();
+            let tenant = tenant.map(|tenant| format!(", tenant {}", tenant.id)).unwrap_or_default();
             let _ = writeln!(text, "  {address:<22} {kind}{tenant}");
         }
     }
