@@ -12,6 +12,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 
 use super::error::Error;
@@ -93,10 +94,30 @@ impl Credentials {
             .with_custom_certificate_verifier(Arc::clone(&self.verifier));
         let mut config = match identity {
             Identity::Anonymous => builder.with_no_client_auth(),
-            Identity::Certificate(chain, key) => builder.with_client_auth_cert(chain, key)?,
+            Identity::Certificate(chain, key) => {
+                let key = self.provider.key_provider.load_private_key(key)?;
+                check_pair(&chain, key.as_ref())?;
+                // Not `with_client_auth_cert`: it refuses certificates of version 1, which devices have.
+                let certified = Arc::new(CertifiedKey::new(chain, key));
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+            }
         };
         config.resumption = Resumption::in_memory_sessions(2);
         Ok(Arc::new(config))
+    }
+}
+
+/// Compares the public keys of the leaf and of the private key, where the key tells its own.
+fn check_pair(chain: &[CertificateDer<'static>], key: &dyn SigningKey) -> Result<(), Error> {
+    let leaf = chain.first().map(|leaf| leaf.as_ref()).unwrap_or_default();
+    let (_, leaf) = x509_parser::parse_x509_certificate(leaf)
+        .map_err(|error| Error::Usage(format!("the client certificate cannot be read: {error}")))?;
+    match key.public_key() {
+        Some(public) if public.as_ref() != leaf.public_key().raw => {
+            let subject = leaf.subject();
+            Err(Error::Usage(format!("the private key does not belong to the certificate of {subject}; give the pair")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -151,6 +172,19 @@ pub fn identity_from(certificate: &Path, key: &Path) -> Result<Identity, Error> 
         Error::content(key, format!("no private key in it that can be used without a password: {error}"))
     })?;
     Ok(Identity::Certificate(chain, key))
+}
+
+/// The common name of the leaf in a PEM file, if it has one.
+///
+/// # Errors
+/// The file cannot be read or holds something else.
+pub fn common_name(file: &Path) -> Result<Option<String>, Error> {
+    let chain = certificates(file)?;
+    let leaf = chain.first().map(|leaf| leaf.as_ref()).unwrap_or_default();
+    let (_, leaf) = x509_parser::parse_x509_certificate(leaf)
+        .map_err(|error| Error::content(file, format!("the first certificate cannot be read: {error}")))?;
+    let name = leaf.subject().iter_common_name().last();
+    Ok(name.and_then(|name| name.as_str().ok()).map(str::to_owned))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

@@ -6,6 +6,7 @@
 //! bottleneck (frames encoded once, one read and one write a batch), and says so when it is.
 
 mod args;
+pub mod client;
 pub mod credentials;
 pub mod dial;
 pub mod error;
@@ -25,7 +26,7 @@ mod wire;
 
 use std::process::ExitCode;
 
-pub use args::{Args, Shape};
+pub use args::{Args, Shape, qos};
 pub use error::Error;
 
 use crate::clock::Clock;

@@ -8,8 +8,11 @@ mod bench;
 mod cert;
 mod check;
 mod explain;
+mod publish;
 mod serve;
+mod session;
 mod settings;
+mod subscribe;
 mod welcome;
 
 use std::fmt::Display;
@@ -58,6 +61,10 @@ enum Command {
     Cert(cert::Args),
     /// Judge a certificate offline, step by step, as the broker would.
     Explain(explain::Args),
+    /// Publish a message.
+    Pub(Box<publish::Args>),
+    /// Subscribe, and print what comes.
+    Sub(Box<subscribe::Args>),
     /// Measure a broker: throughput, latency, connects, memory.
     Bench(Box<bench::Args>),
     /// Print completions for a shell: source <(certus completions bash).
@@ -107,6 +114,8 @@ pub fn run() -> ExitCode {
         Some(Command::CheckConfig(args)) => check::run(&args).exit(),
         Some(Command::Cert(args)) => cert::run(&args).exit(),
         Some(Command::Explain(args)) => explain::run(&args).exit(),
+        Some(Command::Pub(args)) => publish::run(&args).exit(),
+        Some(Command::Sub(args)) => subscribe::run(&args).exit(),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions { shell }) => {
             // Into memory first: the generator panics when a pipe is closed.
