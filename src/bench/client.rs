@@ -309,12 +309,13 @@ fn hinted(error: Error, tls: bool, port: u16) -> Error {
     };
     match (broken, tls) {
         (false, _) => error,
+        (true, true) if port == 1883 => {
+            Error::Closed(" before it answered; port 1883 is usually plain: leave out --cafile and --cert".into())
+        }
         (true, true) => {
-            Error::Closed(" before it answered; its log says why it refused this certificate or ClientId".into())
+            let what = " before it answered; its log says why it refused this certificate or ClientId";
+            Error::Closed(format!("{what} (or it is a plain port)"))
         }
-        (true, false) => {
-            let tls = if port == 8883 { "; port 8883 is usually TLS: give --cafile" } else { "" };
-            Error::Closed(format!(" before it answered{tls}"))
-        }
+        (true, false) => Error::Closed(" before it answered; if this is a TLS port, give --cafile".into()),
     }
 }

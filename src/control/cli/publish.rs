@@ -59,7 +59,6 @@ pub(super) fn run(args: &Args) -> Outcome {
 
 async fn publish(mut client: Client, args: &Args) -> Result<(), Error> {
     if args.payload.lines {
-        // Nothing else happens on this thread while a line is typed: pings are not needed at QoS 0 to 2 in a pipe.
         for line in std::io::stdin().lock().lines() {
             let line = line.map_err(Error::Io)?;
             client.publish(&args.topic, line.as_bytes(), args.qos, args.retain).await?;
