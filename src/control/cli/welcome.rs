@@ -66,12 +66,13 @@ impl Welcome<'_> {
             let settings = self.config.broker.listeners.iter().find(|listener| listener.name == *name);
             let tenant = settings.and_then(|listener| listener.default_tenant.as_ref());
             let tenant = self.config.broker.tenants.iter().find(|known| Some(&known.id) == tenant);
-            let asks = tenant.map(|tenant| tenant.switches.client_cert);
-            let kind = match settings {
-                Some(listener) if listener.tls && asks == Some(ClientCert::Required) => "mutual TLS",
-                Some(listener) if listener.tls => "TLS, with or without client certificate",
-                _ if address.ip().is_loopback() => "no TLS, this machine only",
-                _ => "no TLS",
+            let asks = tenant.map_or(ClientCert::Optional, |tenant| tenant.switches.client_cert);
+            let kind = match (settings.is_some_and(|listener| listener.tls), asks) {
+                (true, ClientCert::Required) => "mutual TLS",
+                (true, ClientCert::Optional) => "TLS, with or without client certificate",
+                (true, ClientCert::Off) => "TLS without client certificates",
+                (false, _) if address.ip().is_loopback() => "no TLS, this machine only",
+                (false, _) => "no TLS",
             };
             let tenant = tenant.map(|tenant| format!(", tenant {}", tenant.id)).unwrap_or_default();
             let _ = writeln!(text, "  {address:<22} {kind}{tenant}");
@@ -175,6 +176,60 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Problem, Sources, load};
+    use crate::{ca, clock::Clock};
+
+    /// What a first start with this file prints.
+    fn printed(file: &str) -> String {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("config.toml");
+        std::fs::write(&path, format!("certs_dir = {:?}\n{file}", home.path().join("certs"))).unwrap();
+        let config = load(&Sources::new().with_file(path), |plan| {
+            let wanted = ca::Wanted { server: plan.server, devices: plan.devices, server_names: &plan.server_names };
+            ca::ensure(&plan.certs_dir, &wanted, Clock::system().wall()).map_err(Problem::told)?;
+            Ok(Vec::new())
+        });
+        let config = config.unwrap();
+        let listening: Vec<_> = config
+            .broker
+            .listeners
+            .iter()
+            .map(|listener| (listener.name.clone(), SocketAddr::new(listener.bind.ip(), 40_001)))
+            .collect();
+        Welcome { config: &config, listening: &listening, trusted: &[], made: 10 }.text()
+    }
+
+    #[test]
+    fn the_commands_name_the_port_that_was_bound_and_files_that_exist() {
+        let text = printed("");
+        let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("  mosquitto_")).collect();
+        assert_eq!(commands.len(), 2, "{text}");
+        for command in commands {
+            assert!(command.contains("-h localhost -p 40001 "), "{command}");
+            let files: Vec<&str> =
+                command.split(' ').filter(|word| word.contains(".pem") || word.contains(".key")).collect();
+            assert!(files.len() == 3 && files.iter().all(|file| file.starts_with('/')), "{files:?}");
+        }
+    }
+
+    #[test]
+    fn no_command_is_printed_that_another_configuration_would_refuse() {
+        let anchor = "[[tenant.anchor]]\nfile = \"device-ca.pem\"\n";
+        let other_rule = format!("[[tenant]]\nid = \"t\"\nswitches.identity_rule = \"tenant_cn\"\n{anchor}");
+        let other_profile = format!("[[tenant]]\nid = \"t\"\nprofile = \"centiloc\"\n{anchor}");
+        let disabled = format!("[[tenant]]\nid = \"t\"\n{anchor}status = \"disabled\"\n");
+        for file in [other_rule, other_profile, disabled] {
+            let text = printed(&file);
+            assert!(!text.contains("mosquitto_pub"), "{file}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_listener_says_whether_it_asks_for_certificates() {
+        assert!(printed("").contains("mutual TLS, tenant lab"));
+        let optional = printed("[[tenant]]\nid = \"t\"\nprofile = \"cumulocity\"\n");
+        assert!(optional.contains("TLS, with or without client certificate, tenant t"), "{optional}");
+    }
 
     #[test]
     fn a_path_with_blanks_and_quotes_stays_one_word() {
