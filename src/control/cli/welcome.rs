@@ -130,6 +130,8 @@ impl Door {
         let _ = writeln!(text, "  mosquitto_sub {} -v -t 'plant/#'", common(SUBSCRIBER));
         let _ = writeln!(text, "and this into another");
         let _ = writeln!(text, "  mosquitto_pub {} -t plant/temperature -m 21.5", common(PUBLISHER));
+        let own = std::env::current_exe().map_or_else(|_| String::from("certus"), |path| quoted(&path));
+        let _ = writeln!(text, "without mosquitto, begin with {own} sub and {own} pub");
     }
 
     fn mqttx(&self, text: &mut String) {
