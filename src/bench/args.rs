@@ -21,7 +21,7 @@ pub enum Shape {
     Wildcard,
     /// Connections are made and ended.
     Connect,
-    /// Connections are made and held.
+    /// Connections are made and held; start the broker anew, or memory that earlier clients gave back counts as none.
     Idle,
     /// No load: a broker that does the least possible, to measure the generator itself.
     #[value(hide = true)]

@@ -13,7 +13,7 @@ use super::args::version;
 use super::credentials::{Credentials, Identity, TlsVersion, Trust, common_name, identity_from};
 use super::dial::{self, Caller, Link};
 use super::error::Error;
-use crate::codec::{Ack, AckKind, Disconnect, Outgoing, Packet, publish};
+use crate::codec::{Ack, AckKind, Outgoing, Packet, publish};
 use crate::mqtt::{Qos, ReasonCode, TopicName, Version};
 
 /// How to connect.
@@ -264,12 +264,8 @@ impl Client {
     }
 
     /// Says goodbye.
-    ///
-    /// # Errors
-    /// The connection ended already.
-    pub async fn disconnect(mut self) -> Result<(), Error> {
-        Disconnect::new(ReasonCode::Success).encode(self.link.version, &mut self.link.wire.out);
-        self.link.flush().await
+    pub async fn disconnect(self) {
+        self.link.leave().await;
     }
 }
 

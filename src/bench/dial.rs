@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -16,7 +17,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::error::Error;
 use super::wire::Wire;
-use crate::codec::{Connect, Frame, Packet, Subscribe, Subscription, peek};
+use crate::codec::{Connect, Disconnect, Frame, Packet, Subscribe, Subscription, peek};
 use crate::mqtt::{Qos, ReasonCode, SubscriptionOptions, Version};
 
 /// How long a broker may take for the way from TCP to CONNACK.
@@ -195,6 +196,17 @@ impl Link {
     /// The connection ended.
     pub async fn flush(&mut self) -> Result<(), Error> {
         Ok(poll_fn(|cx| self.wire.poll_flush(cx)).await?)
+    }
+
+    /// Says DISCONNECT and ends.
+    pub async fn leave(mut self) {
+        let mut last = Vec::new();
+        Disconnect::new(ReasonCode::Success).encode(self.version, &mut last);
+        poll_fn(|cx| {
+            self.wire.say_goodbye(cx, &last);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Subscribes and waits for SUBACK; PUBLISH packets that come before it are dropped.

@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
@@ -73,14 +74,22 @@ impl Drop for Child {
     }
 }
 
-/// Serves until the process is killed. Prints its port.
+/// Prints its port and serves until the process is killed.
 ///
 /// # Errors
 /// No certificate can be made, or no port is free.
-pub async fn serve(args: &Args, tasks: &Tasks) -> Result<(), Error> {
-    let tls = if args.plain { None } else { Some(server(args)?) };
+pub async fn run(args: &Args, tasks: &Tasks) -> Result<(), Error> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::Io)?;
+    let tls = if args.plain { None } else { Some(server(args)?) };
     println!("{}", listener.local_addr().map_err(Error::Io)?.port());
+    serve(&listener, tls, tasks).await
+}
+
+/// Serves all who come.
+///
+/// # Errors
+/// The TLS configuration is of no use.
+pub async fn serve(listener: &TcpListener, tls: Option<Arc<ServerConfig>>, tasks: &Tasks) -> Result<(), Error> {
     let table = Arc::new(Mutex::new(Vec::new()));
     loop {
         let Ok((tcp, _)) = listener.accept().await else { continue };
@@ -101,7 +110,7 @@ pub async fn serve(args: &Args, tasks: &Tasks) -> Result<(), Error> {
     }
 }
 
-fn server(args: &Args) -> Result<Arc<rustls::ServerConfig>, Error> {
+fn server(args: &Args) -> Result<Arc<ServerConfig>, Error> {
     let text = |file: &std::path::Path| std::fs::read_to_string(file).map_err(|error| Error::file(file, error));
     let broken = |error: rcgen::Error| Error::content(&args.ca_key, error.to_string());
     let ca = text(&args.ca_cert)?;
@@ -112,8 +121,8 @@ fn server(args: &Args) -> Result<Arc<rustls::ServerConfig>, Error> {
     let leaf =
         rcgen::CertificateParams::new(names).and_then(|params| params.signed_by(&key, &issuer)).map_err(broken)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(rustls::DEFAULT_VERSIONS)?;
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(rustls::DEFAULT_VERSIONS)?;
     let builder = if args.no_client_cert {
         builder.with_no_client_auth()
     } else {

@@ -184,8 +184,7 @@ impl Publisher {
 
     fn pass(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.stop.poll_stopping(cx).is_ready() {
-            self.link.wire.out.extend_from_slice(&[0xE0, 0]);
-            let _ = self.link.wire.poll_flush(cx)?;
+            self.link.wire.say_goodbye(cx, &[0xE0, 0]);
             return Poll::Ready(Ok(()));
         }
         loop {

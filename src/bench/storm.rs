@@ -165,14 +165,13 @@ impl Storm {
         while let Some(caller) = self.callers.get(self.next.fetch_add(1, Relaxed)) {
             let begin = self.clock.now();
             match dial::dial(&self.target, caller).await {
-                Ok(mut link) => {
+                Ok(link) => {
                     if self.measuring.load(Relaxed) {
                         self.latency.record(self.clock.now().saturating_duration_since(begin));
                     }
                     self.connected.fetch_add(1, Relaxed);
                     self.resumed.fetch_add(u64::from(link.resumed() == Some(true)), Relaxed);
-                    link.wire.out.extend_from_slice(&[0xE0, 0]);
-                    let _ = link.flush().await;
+                    link.leave().await;
                 }
                 Err(error) => {
                     self.failed.fetch_add(1, Relaxed);

@@ -106,6 +106,17 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes what it can of `last` and of TLS' own farewell, without waiting for the socket: the
+    /// connection ends with this value.
+    pub fn say_goodbye(&mut self, cx: &mut Context<'_>, last: &[u8]) {
+        self.out.extend_from_slice(last);
+        let flushed = self.poll_flush(cx);
+        if let (Poll::Ready(Ok(())), Some(tls)) = (flushed, &mut self.tls) {
+            tls.send_close_notify();
+            let _ = self.poll_flush(cx);
+        }
+    }
+
     /// Drops the first `count` bytes of `inbox`.
     pub fn consume(&mut self, count: usize) {
         if count >= self.inbox.len() {

@@ -66,7 +66,8 @@ async fn publish(mut client: Client, args: &Args) -> Result<(), Error> {
     } else {
         client.publish(&args.topic, &payload(&args.payload)?, args.qos, args.retain).await?;
     }
-    client.disconnect().await
+    client.disconnect().await;
+    Ok(())
 }
 
 fn payload(from: &Payload) -> Result<Vec<u8>, Error> {

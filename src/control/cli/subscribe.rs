@@ -60,7 +60,8 @@ async fn subscribe(mut client: Client, args: &Args) -> Result<(), Error> {
         (Err(_), Some(wait), Some(_)) => return Err(Error::Late("waiting for the messages", wait)),
         (Err(_), ..) => {}
     }
-    client.disconnect().await
+    client.disconnect().await;
+    Ok(())
 }
 
 async fn print_all(client: &mut Client, args: &Args) -> Result<(), Error> {
