@@ -5,15 +5,17 @@ from support.scenario import NO_TENANT, tenant
 
 
 def run(t):
-    roots = {name: t.pki.root(f"{name}-ca") for name in ("lab", "t2250", "acme")}
+    roots = {name: t.pki.root(f"{name}-ca") for name in ("lab", "t2250", "acme", "bolt")}
     oven = t.pki.leaf(roots["lab"], "oven")
     pump = t.pki.leaf(roots["t2250"], "pump-0042")
     long_cn, longer_cn = "p" * 23, "p" * 24
     long, longer = (t.pki.leaf(roots["t2250"], cn, name=f"long{len(cn)}") for cn in (long_cn, longer_cn))
-    acme = t.pki.leaf(roots["acme"], "acme")
+    acme, bolt = t.pki.leaf(roots["acme"], "acme"), t.pki.leaf(roots["bolt"], "bolt")
     config = NO_TENANT.replace('1883"', '1883", default_tenant = "lab"')
     config += tenant("lab", "open", roots["lab"]) + tenant("t2250", "cumulocity", (roots["t2250"], {"auto_registration": True}))
-    broker = t.certus(config + tenant("acme", "centiloc", roots["acme"]))
+    # Accounts are a matter of their own: one tenant does without passwords, the other one shows that they are missed.
+    config += tenant("acme", "centiloc", roots["acme"], password="ignored", auto_register="yes") + tenant("bolt", "centiloc", roots["bolt"])
+    broker = t.certus(config)
 
     rows = [
         ("good", oven, "oven", {}, 0),
@@ -34,7 +36,9 @@ def run(t):
         ("level 3, 23 characters, cumulocity", long, long_cn, {"level": 3}, 0),
         ("level 3, 24 characters, cumulocity", longer, longer_cn, {"level": 3}, 5),
         ("level 4, 24 characters, cumulocity", longer, longer_cn, {}, 0),
+        ("good, centiloc", acme, "acme-warehouse-1", {}, 0),
         ("other prefix, centiloc", acme, "other-1", {}, 2),
+        ("no password, centiloc", bolt, "bolt-1", {}, 4),
     ]
     for text, pair, client_id, kind, code in rows:
         t.ok(t.verdict(broker, pair, client_id, **kind), f"CONNACK {code} sp 0", text)
