@@ -36,3 +36,24 @@ def run(t):
     other.subscribe("plant/kept", 1)
     t.check(other.alive() and other.aside == [], "a retained message of a does not show in b")
     t.check(in_b.ended_within(2), "the older connection of b ended at the take-over")
+    come_back_at_once(t, broker)
+
+
+def come_back_at_once(t, broker):
+    """A command line in a loop lost a message now and then: the next process's CONNECT took the session over before the
+    last PUBLISH and DISCONNECT of the one before it were read, so they were thrown away and its will was published."""
+    watcher = wire.Raw(broker.plain)
+    watcher.connect("watcher")
+    watcher.subscribe("loop/#", 0)
+    times = 200
+    for n in range(times):
+        hasty = wire.Raw(broker.plain)
+        hasty.connect("hasty", will=("loop/will", "gone", 0, False))
+        hasty.socket.sendall(wire.packet(0x30, wire.text("loop/n") + str(n).encode()) + b"\xe0\0")
+        hasty.close()
+    wire.verdict(broker.plain, "end", will=("loop/end", "end", 0, False))
+    got = []
+    while not got or b"loop/end" not in got[-1]:
+        got.append(watcher.await_packet(3))
+    t.ok(sum(b"loop/n" in body for body in got), times, "nobody's last message is lost by coming back at once")
+    t.ok(sum(b"loop/will" in body for body in got), 0, "and nobody's DISCONNECT")

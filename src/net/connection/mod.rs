@@ -134,6 +134,8 @@ pub(super) struct Connection {
     listening: bool,
     /// DISCONNECT was read; what came behind it is not.
     leaving: Option<Ending>,
+    /// Another connection of this client waits for the session.
+    yielding: bool,
 }
 
 impl Connection {
@@ -159,6 +161,7 @@ impl Connection {
             greeted: false,
             listening: false,
             leaving: None,
+            yielding: false,
             parts,
         };
         connection.timer = connection.deadline().map(|at| Box::pin(tokio::time::sleep_until(at.into())));
@@ -168,6 +171,9 @@ impl Connection {
     /// Lends the buffers and visits every input; see the module's order.
     fn visit(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
         self.hear(cx)?;
+        if self.yielding {
+            return Err(self.hear_out(cx, buffers));
+        }
         self.watch_time(cx)?;
         let mut writable = self.flush(cx)?;
         self.go_on_with_fanout(cx, buffers)?;
@@ -203,11 +209,30 @@ impl Connection {
         while let Some(command) = self.parts.entered.control.hear() {
             match command {
                 Command::ShutDown => return Err(Ending::ShutDown),
-                Command::Yield => return Err(Ending::TakenOver),
+                Command::Yield => {
+                    // It stays raised: whoever yields has no other command to hear.
+                    self.yielding = true;
+                    break;
+                }
                 Command::Recheck => recheck = true,
             }
         }
         if recheck { self.recheck() } else { Ok(()) }
+    }
+
+    /// A client that published, left and came back at once has its old
+    /// connection's last bytes still in the socket: they count, and a
+    /// DISCONNECT among them takes the will back.
+    fn hear_out(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Ending {
+        for _ in 0..TURNS {
+            let read = if self.may_read(cx) { self.read(cx, buffers) } else { Ok(false) };
+            match (self.leaving.take(), read) {
+                (Some(ending), _) | (None, Err(ending @ Ending::Violated(_))) => return ending,
+                (None, Ok(true)) => {}
+                (None, _) => break,
+            }
+        }
+        Ending::TakenOver
     }
 
     fn recheck(&mut self) -> Result<(), Ending> {
