@@ -95,7 +95,7 @@ fn tenant(table: Reader<'_>) -> Option<TenantEntry> {
     let place = table.place_of("id");
     table.close();
     Some(TenantEntry {
-        settings: TenantSettings { id: id?, profile, switches, domain, anchors: Vec::new() },
+        settings: TenantSettings { switches, domain, ..TenantSettings::new(id?, profile) },
         anchors,
         place,
     })

@@ -219,13 +219,16 @@ pub struct TenantSettings {
     pub domain: Option<String>,
     /// The certificates that its clients' chains may end in.
     pub anchors: Vec<AnchorSettings>,
+    /// Serial numbers of certificates that were taken back (TRUST-10), as
+    /// they stand in the certificates. The configuration file holds none.
+    pub revoked: Vec<Vec<u8>>,
 }
 
 impl TenantSettings {
     /// A tenant with nothing but its profile.
     #[must_use]
     pub fn new(id: TenantId, profile: Profile) -> Self {
-        Self { id, profile, switches: profile.switches(), domain: None, anchors: Vec::new() }
+        Self { id, profile, switches: profile.switches(), domain: None, anchors: Vec::new(), revoked: Vec::new() }
     }
 }
 

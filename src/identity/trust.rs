@@ -295,7 +295,7 @@ impl Builder {
                 allow_bare_cn: settings.switches.allow_bare_cn,
                 tenant: settings.id.clone(),
             },
-            revoked: HashSet::new(),
+            revoked: settings.revoked.iter().map(|serial| Serial(serial.as_slice().into())).collect(),
             registered: HashSet::new(),
         };
         self.tenants.insert(settings.id.clone(), Arc::new(tenant));

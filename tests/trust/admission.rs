@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use certus::identity::admission::{Admission, ConnectRequest, ListenerScope, Peer, admit};
+use certus::identity::certificate::Certificate;
 use certus::identity::principal::Holder;
 use certus::identity::readmission::readmit;
 use certus::identity::reason::Reason;
@@ -15,7 +16,7 @@ use certus::identity::tenant::{AnchorSettings, Switches, TenantSettings};
 use certus::identity::trust::TrustSnapshot;
 use certus::mqtt::{TenantId, TopicName, Version};
 
-use crate::pki::{anchor, chain, days_later, noon, snapshot, tenant, with};
+use crate::pki::{anchor, chain, days_later, der, noon, snapshot, tenant, with};
 
 const CONNECT: ConnectRequest<'static> = ConnectRequest {
     version: Version::V4,
@@ -337,6 +338,20 @@ fn a_live_connection_stays_exactly_as_long_as_it_would_be_admitted() {
     assert!(review(&lab(&["root"]), &closed, device, noon()).is_ok());
     let gone = tenant("other", Profile::Open, &["root"]);
     assert_eq!(review(&lab(&["root"]), &gone, device, noon()).err(), Some(Reason::NoTenant));
+}
+
+/// TRUST-10: a serial anywhere below the anchor.
+#[test]
+fn a_revoked_serial_ends_the_live_connection_and_refuses_the_next_one() {
+    let lab = tenant("lab", Profile::Open, &["root"]);
+    for (sent, taken_back) in [(&["below-sub", "sub"][..], "below-sub"), (&["below-sub", "sub"], "sub")] {
+        let serial = Certificate::read(der(taken_back)).unwrap().facts().serial.clone();
+        let mut after = lab.clone();
+        after.revoked.push(serial.0.to_vec());
+        assert!(review(&lab, &lab, sent, noon()).is_ok());
+        assert_eq!(review(&lab, &after, sent, noon()).err(), Some(Reason::Revoked), "{taken_back}");
+        assert_eq!(refusal(ask(&snapshot(&[after]), &over_tls(sent), &CONNECT)), (Reason::Revoked, 5));
+    }
 }
 
 #[test]

@@ -208,6 +208,19 @@ fn refused_certificates_end_the_handshake_with_the_alert_of_their_reason() {
     }
 }
 
+/// TRUST-10
+#[test]
+fn a_revoked_certificate_is_told_so() {
+    let mut lab = lab(&["root"]);
+    lab.revoked.push(vec![0xFB]);
+    let listener = Listener::new(&[lab], clock_at(noon()));
+    for version in VERSIONS {
+        let met = meet(&Arc::new(client(&presents(&["serial-negative"], "leaf"), version)), &listener);
+        assert_eq!(met.alert(), Some(AlertDescription::CertificateRevoked), "{version:?}");
+        meet(&Arc::new(client(&presents(&["eku-client"], "leaf"), version)), &listener).accepted();
+    }
+}
+
 #[test]
 fn in_cumulocity_an_unknown_issuer_is_certificate_unknown() {
     let listener = Listener::new(&[tenant("t2250", Profile::Cumulocity, &["root"])], clock_at(noon()));
