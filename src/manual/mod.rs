@@ -25,6 +25,9 @@ pub mod dependencies {}
 #[doc = include_str!("handover.md")]
 pub mod handover {}
 
+#[doc = include_str!("measuring.md")]
+pub mod measuring {}
+
 #[cfg(test)]
 mod tests {
     /// The names under `[dependencies]` of Cargo.toml.
