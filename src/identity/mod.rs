@@ -19,6 +19,8 @@ pub mod admission;
 #[cfg(feature = "server")]
 pub mod anchor;
 #[cfg(feature = "server")]
+mod assembly;
+#[cfg(feature = "server")]
 pub mod capture;
 #[cfg(feature = "server")]
 pub mod certificate;
