@@ -89,10 +89,14 @@ pub enum StartError {
     SlowStore(String),
     /// TLS cannot be configured.
     #[error("TLS cannot be configured: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(String),
     /// The tenants' anchors are not good.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Trust(Vec<TrustError>),
+}
+
+fn unusable(error: impl std::fmt::Display) -> StartError {
+    StartError::Tls(error.to_string())
 }
 
 fn hint(error: &std::io::Error) -> &'static str {
@@ -148,7 +152,7 @@ pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
     for listener in &settings.listeners {
         let snapshot = trust.current();
         let tls = match listener.tls {
-            true => Some(ListenerTls::new(&tls, &snapshot, listener.default_tenant.as_ref())?),
+            true => Some(ListenerTls::new(&tls, &snapshot, listener.default_tenant.as_ref()).map_err(unusable)?),
             false => None,
         };
         let bound = Listener::bind(listener, settings.net.backlog, tls).map_err(|error| StartError::Bind {
@@ -289,7 +293,7 @@ impl Handle {
         for listener in self.listeners.iter() {
             let Some(tls) = &listener.tls else { continue };
             let tenant = listener.scope.default_tenant.as_ref();
-            tls.store(Arc::new(ListenerTls::new(&parts, &change.snapshot, tenant)?));
+            tls.store(Arc::new(ListenerTls::new(&parts, &change.snapshot, tenant).map_err(unusable)?));
         }
         self.node.settings.store(Arc::new(settings.net.clone()));
         self.node.live.tell_all(Command::Recheck);

@@ -65,8 +65,9 @@ const ARROWS: &[(&str, &[Part])] = &[
                                Whole("clock"), Whole("shutdown"), Whole("telemetry"), Whole("cluster")]),
     ("src/delivery/",        &[Whole("mqtt"), Whole("router"), Only("store", CONTRACT), Only("identity", PROOFS),
                                Whole("clock"), Whole("shutdown"), Whole("telemetry")]),
+    // The driver holds positions and reads stored entries, so it knows the words of the store's contract.
     ("src/net/",             &[Whole("mqtt"), Whole("codec"), Whole("session"), Whole("identity"), Whole("delivery"),
-                               Whole("clock"), Whole("shutdown"), Whole("telemetry")]),
+                               Only("store", CONTRACT), Whole("clock"), Whole("shutdown"), Whole("telemetry")]),
     ("src/ca/",              &[Only("store", CONTRACT), Only("identity", &["trust", "TrustSnapshot", "principal", "Principal"]),
                                Whole("clock"), Whole("telemetry")]),
     ("src/platform/",        &[Whole("mqtt"), Only("store", CONTRACT), Only("identity", &["principal", "Principal"]), Whole("ca"),

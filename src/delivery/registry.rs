@@ -13,7 +13,6 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use tokio::sync::oneshot;
 
-use crate::identity::policy::Rights;
 use crate::identity::principal::Principal;
 use crate::mqtt::ClientId;
 use crate::telemetry::metrics::Gauge;
@@ -29,14 +28,12 @@ pub trait Yield: Send + Sync + 'static {
 /// A session at rest, with what belongs to it.
 #[derive(Debug)]
 pub struct Parked<S> {
-    /// The protocol state.
-    pub session: Box<S>,
+    /// The protocol state, and what belongs to it.
+    pub session: S,
     /// Its queue.
     pub queue: Arc<SessionQueue>,
     /// The first number of the queue that was not sent.
     pub next: u64,
-    /// The rights of the client, for its will.
-    pub rights: Arc<Rights>,
 }
 
 struct Entry<S> {

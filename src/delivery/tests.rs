@@ -175,9 +175,7 @@ fn a_reader_that_is_stuck_gets_no_courtesy() {
 
 mod take_over {
     use super::*;
-    use crate::identity::policy::{Attributes, Rights};
     use crate::identity::principal::{Holder, Principal};
-    use crate::identity::switch::Profile;
     use crate::mqtt::{ClientId, TenantId};
 
     #[derive(Default)]
@@ -194,10 +192,8 @@ mod take_over {
     }
 
     fn parked(session: u32) -> Option<Parked<u32>> {
-        let who = Attributes { tenant: "lab", client_id: "c", common_name: None };
-        let rights = Arc::new(Rights::compile(Profile::Open, &Default::default(), who));
         let queue = Arc::new(queue(Kind::Persistent, Overflow::DropOldest));
-        Some(Parked { session: Box::new(session), queue, next: 0, rights })
+        Some(Parked { session, queue, next: 0 })
     }
 
     struct Rival {
@@ -214,8 +210,8 @@ mod take_over {
 
     fn received(outcome: &mut Outcome<u32>) -> Option<u32> {
         match outcome {
-            Outcome::Awaited(receiver) => receiver.try_recv().ok().flatten().map(|parked| *parked.session),
-            Outcome::Resumed(parked) => Some(*parked.session),
+            Outcome::Awaited(receiver) => receiver.try_recv().ok().flatten().map(|parked| parked.session),
+            Outcome::Resumed(parked) => Some(parked.session),
             Outcome::New => None,
         }
     }
@@ -237,7 +233,7 @@ mod take_over {
         assert_eq!(received(&mut second.outcome), Some(5));
         assert!(registry.expire(&key, first.generation).is_none(), "it was claimed since");
         assert!(registry.hand_back(&key, second.generation, parked(6)));
-        assert_eq!(registry.expire(&key, second.generation).map(|parked| *parked.session), Some(6));
+        assert_eq!(registry.expire(&key, second.generation).map(|parked| parked.session), Some(6));
         assert!(registry.is_empty());
     }
 

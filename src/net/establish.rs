@@ -6,25 +6,21 @@
 //! snapshot is loaded that admits it, and whoever holds a session gives it back,
 //! however this phase ends.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
-
 use crate::codec::{self, ConnAck, Connect, DecodeError, PacketType, PropertiesBuf};
 use crate::delivery::{Kind, Mailbox, Outcome, Overflow, Parked, Yield};
 use crate::identity::admission::{Admission, ConnectRequest, Peer, admit};
-use crate::identity::capture::{capture, refusal_of};
 use crate::identity::reason::Reason;
 use crate::identity::refusal::{Refusal, Stage};
 use crate::identity::switch::{CleanSessionPolicy, Profile, QueueOverflow};
 use crate::mqtt::{ReasonCode, Version};
 use crate::session::{KeepAlive, Session, Terms, Will};
 use crate::store::Batch;
+use tokio::net::TcpStream;
 
 use super::Settings;
 use super::connection::{self, Connection, Parts, linger};
@@ -33,8 +29,9 @@ use super::limits::{Admitted, Shaking};
 use super::listener::Listener;
 use super::outgoing::Outgoing;
 use super::remember;
-use super::shared::Node;
-use super::transport::{Read, Transport};
+use super::shared::{Node, Resting};
+use super::terms::{connack, keep_alive, terms, will};
+use super::tls::{Read, Transport, shake};
 
 /// One socket from accept to the start of its driver.
 pub(super) async fn serve(
@@ -94,53 +91,14 @@ async fn begin(
     shaking: Shaking,
 ) -> Result<Box<Connection>, Failed> {
     let settings = node.settings.load_full();
-    let (transport, peer) = shake(&node, &listener, socket, address, settings.handshake_timeout).await?;
+    let shaken = shake(&node, &listener, socket, address, settings.handshake_timeout).await;
+    let (transport, peer) = shaken.ok_or(Failed::Quietly)?;
     drop(shaking);
     let connecting = Connecting { node, transport, peer: Arc::new(peer), input: Vec::new() };
     let (mut connecting, length) =
         connecting.await_connect(settings.connect_timeout, settings.max_connect_bytes).await?;
     let packet: Vec<u8> = connecting.input.drain(..length).collect();
     connecting.connect(&packet, &settings, entered, admitted).await
-}
-
-/// The TLS handshake, when the listener speaks TLS.
-async fn shake(
-    node: &Node,
-    listener: &Listener,
-    socket: TcpStream,
-    address: SocketAddr,
-    limit: Duration,
-) -> Result<(Transport, Peer), Failed> {
-    let mut peer = Peer { address, chain: None, server_name: None, tls: None, listener: Arc::clone(&listener.scope) };
-    let Some(tls) = &listener.tls else { return Ok((Transport::plain(socket), peer)) };
-    let tls = tls.load_full();
-    let handshake = async {
-        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
-        let name = hello.client_hello().server_name().map(Arc::from);
-        let config = tls.choose(&hello.client_hello());
-        let stream = hello.into_stream(config).await?;
-        Ok::<_, io::Error>((stream, name))
-    };
-    let (result, found) = capture(tokio::time::timeout(limit, handshake)).await;
-    let result = result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    match result {
-        Ok((stream, name)) => {
-            let (socket, connection) = stream.into_inner();
-            peer.server_name = name;
-            peer.chain = connection
-                .peer_certificates()
-                .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect::<Arc<[_]>>());
-            peer.tls = connection.protocol_version().map(|version| match version {
-                rustls::ProtocolVersion::TLSv1_2 => "1.2",
-                _ => "1.3",
-            });
-            Ok((Transport::tls(socket, connection), peer))
-        }
-        Err(error) => {
-            node.refusals.record(refusal_of(&error, found, node.clock.wall()).at(&peer));
-            Err(Failed::Quietly)
-        }
-    }
 }
 
 /// Why there is no CONNECT to judge.
@@ -370,7 +328,7 @@ impl Connecting {
         let kind = if terms.session_expiry > 0 || present { Kind::Persistent } else { Kind::Volatile };
         let keep_alive = keep_alive(connect, settings);
         let (mut session, queue, outgoing) = match kept {
-            Some(Parked { mut session, queue, next, .. }) => {
+            Some(Parked { session: Resting { mut session, .. }, queue, next }) => {
                 session.attach(terms, will);
                 let outgoing = Outgoing::resume(next, session.resend());
                 (session, queue, outgoing)
@@ -413,20 +371,21 @@ impl Connecting {
     }
 
     /// Clean start: the old session ends, a will that waited is published now.
-    fn end_old(&self, domain: &crate::delivery::Domain<Session>, mut parked: Parked<Session>) {
+    fn end_old(&self, domain: &crate::delivery::Domain<Resting>, mut parked: Parked<Resting>) {
         let mailbox = Mailbox(Arc::clone(&parked.queue));
-        if let Some(will) = parked.session.take_will() {
-            connection::publish_will(&self.node, domain, &mailbox, &parked.rights, &will);
+        let Resting { session, rights } = &mut parked.session;
+        if let Some(will) = session.take_will() {
+            connection::publish_will(&self.node, domain, &mailbox, rights, &will);
         }
-        connection::end_session(domain, &parked.session, &mailbox);
+        connection::end_session(domain, session, &mailbox);
     }
 }
 
 /// A session that was claimed.
 struct Claimed {
-    domain: Arc<crate::delivery::Domain<Session>>,
+    domain: Arc<crate::delivery::Domain<Resting>>,
     generation: u64,
-    parked: Option<Parked<Session>>,
+    parked: Option<Parked<Resting>>,
 }
 
 /// All that a driver needs beside the socket.
@@ -437,84 +396,4 @@ struct Ready {
     terms: Terms,
     will: Option<Box<Will>>,
     claimed: Claimed,
-}
-
-/// What CONNECT and the configuration agree on.
-fn terms(connect: &Connect<'_>, admission: &Admission, settings: &Settings) -> Terms {
-    let switches = &admission.tenant.switches;
-    let cap = u32::try_from(switches.session_expiry.as_secs()).unwrap_or(u32::MAX);
-    let force_clean = switches.clean_session_policy == CleanSessionPolicy::ForceClean;
-    let asked = match connect.version {
-        Version::V5 => connect.properties.session_expiry().unwrap_or(0),
-        _ if connect.clean_start => 0,
-        _ => cap,
-    };
-    let window = connect.properties.receive_maximum().unwrap_or(u16::MAX);
-    Terms {
-        version: connect.version,
-        send_window: window.min(settings.max_inflight),
-        receive_maximum: settings.receive_maximum,
-        max_packet_out: connect.properties.maximum_packet_size().unwrap_or(u32::MAX),
-        topic_alias_maximum: settings.topic_alias_maximum,
-        max_subscriptions: settings.max_subscriptions,
-        max_topic_levels: settings.max_topic_levels,
-        problem_information: connect.properties.request_problem_information().unwrap_or(true),
-        session_expiry: if force_clean { 0 } else { asked.min(cap) },
-        session_expiry_cap: cap,
-    }
-}
-
-fn will(connect: &Connect<'_>) -> Option<Box<Will>> {
-    let will = connect.will.as_ref()?;
-    let mut properties = Vec::new();
-    will.properties.copy_forwardable(&mut properties);
-    Some(Box::new(Will {
-        topic: will.topic.as_str().into(),
-        payload: will.payload.into(),
-        qos: will.qos,
-        retain: will.retain,
-        delay: will.properties.will_delay().unwrap_or(0),
-        properties: properties.into(),
-        expiry: will.properties.message_expiry(),
-    }))
-}
-
-/// The keep alive that holds, in seconds.
-fn keep_alive(connect: &Connect<'_>, settings: &Settings) -> u16 {
-    match (connect.keep_alive, settings.max_keep_alive) {
-        (asked, 0) => asked,
-        (0, most) => most,
-        (asked, most) => asked.min(most),
-    }
-}
-
-fn connack(
-    connect: &Connect<'_>,
-    session_present: bool,
-    session: &Session,
-    admission: &Admission,
-    keep_alive: u16,
-    settings: &Settings,
-) -> Vec<u8> {
-    let mut properties = PropertiesBuf::new();
-    if connect.version.is_v5() {
-        properties.receive_maximum(settings.receive_maximum);
-        properties.maximum_packet_size(admission.tenant.switches.max_packet);
-        if settings.topic_alias_maximum > 0 {
-            properties.topic_alias_maximum(settings.topic_alias_maximum);
-        }
-        if admission.assigned {
-            properties.assigned_client_id(admission.client_id.as_str());
-        }
-        if keep_alive != connect.keep_alive {
-            properties.server_keep_alive(keep_alive);
-        }
-        if session.terms().session_expiry != connect.properties.session_expiry().unwrap_or(0) {
-            properties.session_expiry(session.terms().session_expiry);
-        }
-    }
-    let mut packet = Vec::new();
-    let accepted = ConnAck { session_present, reason: ReasonCode::Success, properties: properties.as_properties() };
-    accepted.encode(connect.version, &mut packet);
-    packet
 }

@@ -16,10 +16,11 @@ mod remember;
 mod settings;
 mod shared;
 mod slots;
-mod transport;
+mod terms;
+mod tls;
 
 pub use control::{Command, Live};
 pub use limits::Limits;
 pub use listener::Listener;
 pub use settings::{ListenerSettings, Settings};
-pub use shared::{Domains, Due, Event, Node, due};
+pub use shared::{Domains, Due, Event, Node, Resting, due};

@@ -22,6 +22,9 @@ use crate::telemetry::metrics::Counter;
 const OUTPUT: usize = 256 * 1024;
 /// Entries read from the store at once.
 const BATCH: usize = 256;
+/// QoS 2 messages taken from the queue that wait for the disk or for room in
+/// the window.
+const HELD: usize = 1024;
 /// The number of an entry that no store knows.
 pub(super) const VOLATILE: u64 = u64::MAX;
 
@@ -71,7 +74,7 @@ pub(super) struct Outgoing {
     at: u32,
     /// How many of the front run's numbers are used.
     numbered: u64,
-    held: Vec<Held>,
+    held: VecDeque<Held>,
     /// The first number that was not taken.
     next: u64,
     /// Retained messages by the number of their marker, once they were found.
@@ -272,9 +275,13 @@ impl Outgoing {
             return true;
         }
         let seq = run.first_seq.map(|first| first + self.numbered);
-        if qos == Qos::ExactlyOnce && !run.parcel.is_durable(drain.durable) {
+        // One that waits makes those behind it wait too: their order is kept.
+        if qos == Qos::ExactlyOnce && !(self.held.is_empty() && run.parcel.is_durable(drain.durable)) {
+            if self.held.len() >= HELD {
+                return false;
+            }
             let parcel = Arc::clone(&run.parcel);
-            self.held.push(Held { parcel, index, manner: run.manner.clone(), seq });
+            self.held.push_back(Held { parcel, index, manner: run.manner.clone(), seq });
             return true;
         }
         let Some(packet_id) = drain.session.outbound_mut().begin(seq, qos) else { return false };
@@ -299,7 +306,7 @@ impl Outgoing {
     /// Sends QoS 2 messages that have become durable. Answers whether any was.
     fn release_held(&mut self, drain: &mut Drain<'_>) -> bool {
         let mut released = false;
-        while let Some(held) = self.held.first() {
+        while let Some(held) = self.held.front() {
             if !held.parcel.is_durable(drain.durable) {
                 break;
             }
@@ -307,7 +314,7 @@ impl Outgoing {
                 let Some(id) = drain.session.outbound_mut().begin(held.seq, Qos::ExactlyOnce) else { break };
                 write_message(drain, &message, held.parcel.born(), &held.manner, Qos::ExactlyOnce, Some(id));
             }
-            self.held.remove(0);
+            self.held.pop_front();
             released = true;
         }
         released
@@ -315,7 +322,7 @@ impl Outgoing {
 
     /// The position that the first held message waits for, once it is known.
     pub(super) fn waiting_for(&self) -> Option<Position> {
-        self.held.first()?.parcel.position()
+        self.held.front()?.parcel.position()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::clock::Clock;
 use crate::delivery::{Agenda, Domain, Mailbox};
+use crate::identity::policy::Rights;
 use crate::identity::refusals::Refusals;
 use crate::identity::trust::Trust;
 use crate::mqtt::{ClientId, TenantId};
@@ -16,11 +17,20 @@ use super::control::Live;
 use super::limits::Limits;
 use super::{Settings, connection};
 
+/// A session at rest, with the rights of its client, for its will.
+#[derive(Debug)]
+pub struct Resting {
+    /// The protocol state.
+    pub session: Box<Session>,
+    /// What the client might do when it was last seen.
+    pub rights: Arc<Rights>,
+}
+
 /// What is due for a session whose client is away.
 #[derive(Clone)]
 pub struct Due {
     /// Where the session is kept.
-    pub domain: Arc<Domain<Session>>,
+    pub domain: Arc<Domain<Resting>>,
     /// Under which name.
     pub key: ClientId,
     /// As which claim; a later one makes this void.
@@ -63,23 +73,23 @@ pub struct Node {
 }
 
 /// Makes the topic space of a tenant that is met for the first time.
-type Make = Box<dyn Fn(&TenantId) -> Arc<Domain<Session>> + Send + Sync>;
+type Make = Box<dyn Fn(&TenantId) -> Arc<Domain<Resting>> + Send + Sync>;
 
 /// Topic spaces by tenant, made when they are first needed. A tenant that a
 /// reload removes keeps its space, so that its return finds it.
 pub struct Domains {
-    by_tenant: RwLock<HashMap<TenantId, Arc<Domain<Session>>>>,
+    by_tenant: RwLock<HashMap<TenantId, Arc<Domain<Resting>>>>,
     make: Make,
 }
 
 impl Domains {
     /// None yet; `make` makes one.
-    pub fn new(make: impl Fn(&TenantId) -> Arc<Domain<Session>> + Send + Sync + 'static) -> Self {
+    pub fn new(make: impl Fn(&TenantId) -> Arc<Domain<Resting>> + Send + Sync + 'static) -> Self {
         Self { by_tenant: RwLock::default(), make: Box::new(make) }
     }
 
     /// The topic space of `tenant`.
-    pub fn of(&self, tenant: &TenantId) -> Arc<Domain<Session>> {
+    pub fn of(&self, tenant: &TenantId) -> Arc<Domain<Resting>> {
         if let Some(domain) = self.by_tenant.read().unwrap_or_else(PoisonError::into_inner).get(tenant) {
             return Arc::clone(domain);
         }
@@ -95,15 +105,16 @@ pub fn due(node: &Node, due: &Due) {
         Event::Expire => {
             let Some(mut parked) = domain.registry.expire(key, *generation) else { return };
             let mailbox = Mailbox(Arc::clone(&parked.queue));
-            if let Some(will) = parked.session.take_will() {
-                connection::publish_will(node, domain, &mailbox, &parked.rights, &will);
+            let Resting { session, rights } = &mut parked.session;
+            if let Some(will) = session.take_will() {
+                connection::publish_will(node, domain, &mailbox, rights, &will);
             }
-            connection::end_session(domain, &parked.session, &mailbox);
+            connection::end_session(domain, session, &mailbox);
         }
         Event::Will => {
             let found = domain.registry.with_parked(key, *generation, |parked| {
-                let will = parked.session.take_will();
-                (will, Arc::clone(&parked.queue), Arc::clone(&parked.rights))
+                let Resting { session, rights } = &mut parked.session;
+                (session.take_will(), Arc::clone(&parked.queue), Arc::clone(rights))
             });
             if let Some((Some(will), queue, rights)) = found {
                 connection::publish_will(node, domain, &Mailbox(queue), &rights, &will);

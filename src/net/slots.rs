@@ -12,8 +12,9 @@ use hashbrown::HashMap;
 use crate::delivery::{Domain, Mailbox, Route};
 use crate::identity::policy::{Denied, Permit, Publish, Rights};
 use crate::mqtt::TopicName;
-use crate::session::Session;
 use crate::telemetry::metrics::Counter;
+
+use super::shared::Resting;
 
 /// Topics that one connection may have in mind.
 const MOST: usize = 1024;
@@ -48,7 +49,7 @@ impl Slots {
     pub(super) fn find(
         &mut self,
         topic: TopicName<'_>,
-        domain: &Domain<Session>,
+        domain: &Domain<Resting>,
         mailbox: &Mailbox,
         rights: &Rights,
     ) -> Option<&Slot> {
@@ -73,7 +74,7 @@ impl Slots {
         Some(&kept.slot)
     }
 
-    fn add(&mut self, topic: TopicName<'_>, domain: &Domain<Session>, mailbox: &Mailbox, rights: &Rights) -> usize {
+    fn add(&mut self, topic: TopicName<'_>, domain: &Domain<Resting>, mailbox: &Mailbox, rights: &Rights) -> usize {
         Counter::SlotMisses.one();
         let slot = Slot { permit: rights.publish(topic), route: domain.route(topic, mailbox) };
         let kept = Kept { topic: topic.as_str().into(), slot, used: self.clock };

@@ -11,7 +11,7 @@ use crate::mqtt::{MessageId, ReasonCode};
 use crate::session::{Session, Will};
 use crate::store::Batch;
 
-use super::super::shared::{Due, Event, Node};
+use super::super::shared::{Due, Event, Node, Resting};
 use super::super::{encode, remember};
 use super::{Connection, Ending};
 
@@ -153,7 +153,7 @@ impl Connection {
         }
         let expiry = session.terms().session_expiry;
         let rights = Arc::clone(&self.parts.admission.rights);
-        let parked = Parked { session, queue: Arc::clone(&self.parts.queue), next, rights };
+        let parked = Parked { session: Resting { session, rights }, queue: Arc::clone(&self.parts.queue), next };
         if !domain.registry.hand_back(key, generation, Some(parked)) {
             return;
         }
@@ -169,7 +169,7 @@ impl Connection {
 }
 
 /// Takes a session out of the router and the store.
-pub(in crate::net) fn end_session(domain: &Domain<Session>, session: &Session, mailbox: &Mailbox) {
+pub(in crate::net) fn end_session(domain: &Domain<Resting>, session: &Session, mailbox: &Mailbox) {
     domain.unsubscribe(session.subscriptions().iter().map(|subscription| &subscription.filter), mailbox);
     if session.is_stored() {
         let mut batch = Batch::default();
@@ -183,7 +183,7 @@ pub(in crate::net) fn end_session(domain: &Domain<Session>, session: &Session, m
 /// (MQTT-WILL-02).
 pub(in crate::net) fn publish_will(
     node: &Node,
-    domain: &Domain<Session>,
+    domain: &Domain<Resting>,
     mailbox: &Mailbox,
     rights: &Rights,
     will: &Will,

@@ -39,9 +39,9 @@ use super::control::{Command, Entered};
 use super::lent::{Buffers, lend};
 use super::limits::Admitted;
 use super::outgoing::{Drain, Drained, Outgoing};
-use super::shared::Node;
+use super::shared::{Node, Resting};
 use super::slots::Slots;
-use super::transport::{Read, Transport};
+use super::tls::{Read, Transport};
 
 /// Turns of input in one poll before others are let through.
 const TURNS: usize = 4;
@@ -81,7 +81,7 @@ pub(super) struct Parts {
     pub _seat: Admitted,
     pub peer: Arc<Peer>,
     pub admission: Arc<Admission>,
-    pub domain: Arc<Domain<Session>>,
+    pub domain: Arc<Domain<Resting>>,
     pub queue: Arc<SessionQueue>,
     /// The queue, as the router knows it.
     pub mailbox: Mailbox,

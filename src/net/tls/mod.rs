@@ -6,6 +6,10 @@
 //! left over nothing more is encrypted, and whoever leaves some behind has
 //! armed the socket's write readiness.
 
+mod handshake;
+
+pub(super) use handshake::shake;
+
 use std::io::{self, BufRead, Write};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -17,11 +21,11 @@ use tokio::net::TcpStream;
 use crate::telemetry::metrics::Counter;
 
 /// The most bytes taken from a socket at once.
-pub(super) const READ: usize = 64 * 1024;
+const READ: usize = 64 * 1024;
 
 /// A connected byte stream.
 #[derive(Debug)]
-pub(super) struct Transport {
+pub(in crate::net) struct Transport {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     /// Plain bytes that the socket did not take.
@@ -32,7 +36,7 @@ pub(super) struct Transport {
 
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(in crate::net) enum Read {
     /// Bytes; `full` when the socket may well have more.
     Bytes { full: bool },
     /// The peer has ended its side.
@@ -40,19 +44,19 @@ pub(super) enum Read {
 }
 
 impl Transport {
-    pub(super) const fn plain(socket: TcpStream) -> Self {
+    pub(in crate::net) const fn plain(socket: TcpStream) -> Self {
         Self { socket, tls: None, left: Vec::new(), fresh: false }
     }
 
     /// Takes over from the handshake.
-    pub(super) fn tls(socket: TcpStream, mut tls: ServerConnection) -> Self {
+    pub(in crate::net) fn tls(socket: TcpStream, mut tls: ServerConnection) -> Self {
         // Our own bound is the size of a turn's output; see `send`.
         tls.set_buffer_limit(None);
         Self { socket, tls: Some(Box::new(tls)), left: Vec::new(), fresh: true }
     }
 
     /// Appends to `into` what the socket has, up to [`READ`] bytes.
-    pub(super) fn poll_read(
+    pub(in crate::net) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         cipher: &mut Vec<u8>,
@@ -94,13 +98,13 @@ impl Transport {
     }
 
     /// Whether everything that was sent has left.
-    pub(super) fn is_clean(&self) -> bool {
+    pub(in crate::net) fn is_clean(&self) -> bool {
         self.left.is_empty() && !self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
     /// Sends `bytes`, as far as the socket takes them now. The rest is kept;
     /// call [`Transport::poll_flush`] before the next `send`.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::net) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         Counter::BytesSent.add(bytes.len() as u64);
         if let Some(tls) = &mut self.tls {
             tls.writer().write_all(bytes)?;
@@ -121,7 +125,7 @@ impl Transport {
     }
 
     /// Ready when everything that was sent has left.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::net) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_clean() {
             ready!(self.socket.poll_write_ready(cx))?;
             match &mut self.tls {
@@ -148,7 +152,7 @@ impl Transport {
     }
 
     /// Says goodbye on the TLS layer; one attempt, nobody waits.
-    pub(super) fn close_notify(&mut self) {
+    pub(in crate::net) fn close_notify(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
             let _ = write_some(tls, &self.socket);
@@ -156,7 +160,7 @@ impl Transport {
     }
 
     /// Gives up the stream, but for its socket.
-    pub(super) fn into_socket(self) -> TcpStream {
+    pub(in crate::net) fn into_socket(self) -> TcpStream {
         self.socket
     }
 }

@@ -1,0 +1,56 @@
+//! The TLS handshake of one connection, within its time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+
+use crate::identity::admission::Peer;
+use crate::identity::capture::{capture, refusal_of};
+
+use super::super::listener::Listener;
+use super::super::shared::Node;
+use super::Transport;
+
+/// Shakes hands, when the listener speaks TLS. A failure is recorded here.
+pub(in crate::net) async fn shake(
+    node: &Node,
+    listener: &Listener,
+    socket: TcpStream,
+    address: SocketAddr,
+    limit: Duration,
+) -> Option<(Transport, Peer)> {
+    let mut peer = Peer { address, chain: None, server_name: None, tls: None, listener: Arc::clone(&listener.scope) };
+    let Some(tls) = &listener.tls else { return Some((Transport::plain(socket), peer)) };
+    let tls = tls.load_full();
+    let handshake = async {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
+        let name = hello.client_hello().server_name().map(Arc::from);
+        let config = tls.choose(&hello.client_hello());
+        let stream = hello.into_stream(config).await?;
+        Ok::<_, io::Error>((stream, name))
+    };
+    let (result, found) = capture(tokio::time::timeout(limit, handshake)).await;
+    let result = result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    match result {
+        Ok((stream, name)) => {
+            let (socket, connection) = stream.into_inner();
+            peer.server_name = name;
+            peer.chain = connection
+                .peer_certificates()
+                .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect::<Arc<[_]>>());
+            peer.tls = connection.protocol_version().map(|version| match version {
+                rustls::ProtocolVersion::TLSv1_2 => "1.2",
+                _ => "1.3",
+            });
+            Some((Transport::tls(socket, connection), peer))
+        }
+        Err(error) => {
+            node.refusals.record(refusal_of(&error, found, node.clock.wall()).at(&peer));
+            None
+        }
+    }
+}
