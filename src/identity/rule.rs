@@ -212,6 +212,10 @@ fn device_id_cn(common_name: &str, asked: &str) -> Result<Option<Accepted>, Mism
     if parts.identifier == common_name {
         return Ok(Some(Accepted::as_asked(asked, parts.identifier)));
     }
+    // `x:pump` that is not a template of device `x` names a type, and only `d` is known.
+    if asked.contains(':') && !asked.starts_with("d:") {
+        return Err(bad_grammar());
+    }
     Err(Mismatch::CommonName { expected: device_forms(common_name) })
 }
 
@@ -286,7 +290,7 @@ mod tests {
     #[test]
     fn a_client_id_outside_the_grammar_is_refused_with_code_2() {
         let rule = rule(IdentityRule::DeviceIdCn);
-        for bad in ["g:pump:t", "d:", ":pump", "d::t", "d:pump:t:x", "d:pump:"] {
+        for bad in ["g:pump:t", "x:pump", "d:", ":pump", "d::t", "d:pump:t:x", "d:pump:"] {
             assert!(matches!(rule.check("pump", bad), Err(Mismatch::ClientId { .. })), "{bad}");
         }
     }

@@ -13,13 +13,13 @@ use crate::identity::capture::{capture, refusal_of};
 
 use super::super::listener::Listener;
 use super::super::shared::Node;
-use super::Transport;
+use super::{Transport, older};
 
 /// Shakes hands, when the listener speaks TLS. A failure is recorded here.
 pub(in crate::net) async fn shake(
     node: &Node,
     listener: &Listener,
-    socket: TcpStream,
+    mut socket: TcpStream,
     address: SocketAddr,
     limit: Duration,
 ) -> Option<(Transport, Peer)> {
@@ -27,6 +27,7 @@ pub(in crate::net) async fn shake(
     let Some(tls) = &listener.tls else { return Some((Transport::plain(socket), peer)) };
     let tls = tls.load_full();
     let handshake = async {
+        older::refuse(&mut socket).await?;
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
         let name = hello.client_hello().server_name().map(Arc::from);
         let config = tls.choose(&hello.client_hello());

@@ -7,6 +7,7 @@
 //! armed the socket's write readiness.
 
 mod handshake;
+mod older;
 
 pub(super) use handshake::shake;
 
