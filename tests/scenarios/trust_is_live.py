@@ -21,7 +21,7 @@ def resume(t, broker, pair, version, file, client_id):
         ["openssl", "s_client", "-connect", f"localhost:{broker.tls}", "-CAfile", broker.ca, "-cert", pair.cert, "-key", pair.key,
          version, "-ign_eof", "-sess_out", file, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said = bytearray()
-    reader = threading.Thread(target=lambda: said.extend(iter_bytes(child.stdout)), daemon=True)
+    reader = threading.Thread(target=read_into, args=(said, child.stdout), daemon=True)
     reader.start()
     try:
         child.stdin.write(wire.connect_packet(client_id))
@@ -42,9 +42,9 @@ def resume(t, broker, pair, version, file, client_id):
     return bytes(said).decode(errors="replace"), said[at + 3] if at >= 0 and len(said) > at + 3 else None
 
 
-def iter_bytes(stream):
+def read_into(said, stream):
     while chunk := stream.read1(65536):
-        yield from chunk
+        said.extend(chunk)
 
 
 def run(t):
