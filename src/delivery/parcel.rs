@@ -42,6 +42,8 @@ pub enum Payload {
     Apart,
 }
 
+/// Parcels up to this many bytes are never copied out.
+const SMALL: usize = 1024;
 /// The length of one line of the table.
 const LINE: usize = 40;
 const NONE: u32 = u32::MAX;
@@ -246,6 +248,40 @@ impl Parcel {
             qos: message.qos,
             expires_at: message.expiry.map(|seconds| self.born + u64::from(seconds) * 1000),
         })
+    }
+
+    /// Whether a holder of these messages alone would keep four times as much
+    /// alive as it wants.
+    pub(super) fn pins_too_much(&self, wanted: usize) -> bool {
+        self.bytes.len() > SMALL && wanted * 4 < self.bytes.len()
+    }
+
+    /// A parcel of a run of messages alone. QoS 2 is left where it is: whether
+    /// it may leave is known to the whole parcel only.
+    pub(super) fn extract(&self, start: u32, end: u32) -> Option<Arc<Self>> {
+        if self.highest == Qos::ExactlyOnce {
+            return None;
+        }
+        let lines = (start..end).map(|index| self.line(index)).collect::<Option<Vec<_>>>()?;
+        let mut builder = ParcelBuilder { highest: self.highest.bits(), ..ParcelBuilder::default() };
+        for mut line in lines {
+            let frame = self.bytes.get(line.start as usize..line.end as usize)?;
+            let properties = self.bytes.get(line.properties as usize..line.properties_end as usize)?;
+            if let Some(number) = (line.flags >> 8).checked_sub(1) {
+                builder.large.push(self.large.get(number as usize)?.clone());
+                line.flags = line.flags & 0xFF | offset(builder.large.len()) << 8;
+            }
+            line.start = offset(builder.frames.len());
+            builder.frames.extend_from_slice(frame);
+            line.end = offset(builder.frames.len());
+            line.properties = offset(builder.properties.len());
+            builder.properties.extend_from_slice(properties);
+            line.properties_end = offset(builder.properties.len());
+            builder.lines.push(line);
+        }
+        Counter::ParcelCopies.one();
+        let MessageId { publisher, epoch, counter } = self.first_id;
+        Some(builder.finish(self.born, SessionUid(publisher), epoch, counter + u64::from(start)))
     }
 
     fn size(&self) -> i64 {

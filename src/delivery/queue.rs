@@ -19,6 +19,9 @@ use crate::telemetry::metrics::Counter;
 
 use super::{Parcel, Settings};
 
+/// Items that wait before a reader counts as behind.
+const BEHIND: usize = 32;
+
 /// How one recipient wants a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manner {
@@ -243,7 +246,16 @@ impl SessionQueue {
             inner.pushed_bytes += bytes;
             let stored_apart = inner.spilled && inner.kind == Kind::Persistent;
             let first_seq = if stored_apart { None } else { pushed.first_seq };
-            let parcel = Arc::clone(parcel);
+            // A reader that is behind may hold this for long: it must not pin
+            // what others wanted of a large parcel.
+            let own = match inner.ring.len() >= BEHIND && parcel.pins_too_much(bytes as usize) {
+                true => parcel.extract(start, end),
+                false => None,
+            };
+            let (parcel, start, end) = match own {
+                Some(own) => (own, 0, end - start),
+                None => (Arc::clone(parcel), start, end),
+            };
             inner.ring.push_back(Item::Run(Run {
                 parcel,
                 start,

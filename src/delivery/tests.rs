@@ -82,6 +82,41 @@ fn a_parcel_gives_back_what_was_put_in() {
 }
 
 #[test]
+fn a_reader_that_is_behind_pins_only_what_it_wants() {
+    let queue = SessionQueue::new(SessionUid(1), Kind::Volatile, 0, Overflow::DropOldest, &Settings::default());
+    queue.connect(Kind::Volatile);
+    let shared = parcel(Qos::AtLeastOnce, 250);
+    for index in 0..40 {
+        queue.push(&shared, index, index + 1, &manner(Qos::AtLeastOnce));
+    }
+    assert_eq!(Arc::strong_count(&shared), 1 + 32, "the later ones were copied out");
+    let (_, waker) = waker();
+    let mut items = VecDeque::new();
+    assert_eq!(queue.read(&waker, 0, &mut items), Reading::Items);
+    let payloads = items.iter().map(|item| match item {
+        Item::Run(run) => run.parcel.message(run.start).unwrap().payload.to_vec(),
+        Item::Marker(_) => Vec::new(),
+    });
+    assert!(payloads.eq(std::iter::repeat_n(b"payload".to_vec(), 40)));
+}
+
+#[test]
+fn what_is_copied_out_of_a_parcel_is_the_same() {
+    let large = vec![3; LARGE + 1];
+    let mut builder = ParcelBuilder::default();
+    for payload in [&b"one"[..], &large, b"three"] {
+        builder.push(&view("b/c", Qos::AtLeastOnce, payload), encode);
+    }
+    let whole = builder.finish(1000, SessionUid(7), 1, 40);
+    let part = whole.extract(1, 3).unwrap();
+    assert_eq!(part.len(), 2);
+    for index in 0..2 {
+        assert_eq!(part.stored(index), whole.stored(index + 1));
+        assert_eq!(part.message(index).unwrap().frame, whole.message(index + 1).unwrap().frame);
+    }
+}
+
+#[test]
 fn a_reader_is_woken_once_for_many_pushes() {
     let queue = queue(Kind::Volatile, Overflow::DropOldest);
     queue.connect(Kind::Volatile);

@@ -26,6 +26,7 @@ use tokio::time::Sleep;
 
 pub(super) use conclude::{end_session, linger, publish_will};
 
+use crate::codec::Packet;
 use crate::delivery::{Domain, Fanout, Mailbox, Progress, Scan, SessionQueue};
 use crate::identity::admission::{Admission, Peer};
 use crate::identity::readmission::readmit;
@@ -134,6 +135,8 @@ pub(super) struct Connection {
     listening: bool,
     /// DISCONNECT was read; what came behind it is not.
     leaving: Option<Ending>,
+    /// PINGRESP that are owed.
+    pongs: u32,
     /// Another connection of this client waits for the session.
     yielding: bool,
 }
@@ -161,6 +164,7 @@ impl Connection {
             greeted: false,
             listening: false,
             leaving: None,
+            pongs: 0,
             yielding: false,
             parts,
         };
@@ -359,6 +363,9 @@ impl Connection {
         let Some(session) = &mut self.session else { return Ok(()) };
         loop {
             let durable = node.store.durable();
+            for _ in 0..std::mem::take(&mut self.pongs) {
+                Packet::PingResp.encode(session.terms().version, out);
+            }
             session.release(durable.0, out);
             self.greeted |= !out.is_empty();
             let drained = if self.greeted {
@@ -476,5 +483,15 @@ impl Drop for Connection {
             let stopping = self.parts.node.tasks.is_stopping();
             self.conclude(if stopping { Ending::ShutDown } else { Ending::Panicked });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// An idle connection is mostly this and its TLS state.
+    #[test]
+    fn the_driver_fits_in_a_kibibyte() {
+        let size = size_of::<super::Connection>();
+        assert!(size <= 1024, "{size} bytes");
     }
 }

@@ -158,8 +158,8 @@ impl Connection {
     fn act(&mut self, output: Output, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
         match output {
             Output::Pong => {
-                let Some(session) = &mut self.session else { return Ok(()) };
-                Packet::PingResp.encode(session.terms().version, &mut buffers.output);
+                // Written with the next output: the socket may be full now.
+                self.pongs += 1;
             }
             Output::Disconnect { with_will } => self.leaving = Some(Ending::Disconnected { with_will }),
             Output::Subscribe { packet_id, wishes } => {
