@@ -118,7 +118,7 @@ impl Turn {
 }
 
 /// The epoch of a node that is alone.
-const EPOCH: u32 = 1;
+pub const EPOCH: u32 = 1;
 
 /// The pushes of several runs, those of one queue side by side and in order of
 /// the messages.

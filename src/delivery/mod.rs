@@ -20,7 +20,7 @@ mod tests;
 
 pub use agenda::Agenda;
 pub use domain::{Domain, NEVER};
-pub use fanout::{Fanout, Progress, Publisher, Turn};
+pub use fanout::{EPOCH, Fanout, Progress, Publisher, Turn};
 pub use parcel::{Encode, FrameShape, LARGE, MessageRef, Parcel, ParcelBuilder, Payload};
 pub use queue::{Item, Kind, Manner, Overflow, Pushed, Reading, Run, SessionQueue};
 pub use registry::{Claim, Foreign, Outcome, Parked, Registry, Yield};

@@ -118,6 +118,8 @@ pub struct SessionQueue {
     /// What the reader has taken, in messages and bytes; written by it alone.
     taken_messages: AtomicU64,
     taken_bytes: AtomicU64,
+    /// Publications that the session has made, in all its connections.
+    published: AtomicU64,
     /// Whether a publisher waits until the ring is emptier.
     has_waiters: AtomicBool,
     ring_messages: u64,
@@ -178,6 +180,7 @@ impl SessionQueue {
             }),
             taken_messages: AtomicU64::new(0),
             taken_bytes: AtomicU64::new(0),
+            published: AtomicU64::new(0),
             has_waiters: AtomicBool::new(false),
             ring_messages: settings.ring_messages as u64,
             ring_bytes: settings.ring_bytes as u64,
@@ -221,6 +224,13 @@ impl SessionQueue {
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.lock().next_seq
+    }
+
+    /// Takes numbers for `count` publications of this session and gives the
+    /// first. The count outlives the connection: a number that came twice would
+    /// name two messages alike, and a queue that holds one refuses the other.
+    pub fn count_published(&self, count: u64) -> u64 {
+        self.published.fetch_add(count, Ordering::Relaxed)
     }
 
     /// Enters a run of messages; see [`Pushed`].

@@ -351,6 +351,7 @@ impl Connecting {
         let position = domain.append(batch);
         session.push_answer(connack(connect, present, &session, &admission, keep_alive, settings));
         session.answers_wait_for(position.0);
+        session.release_again();
         let parts = Parts {
             node: self.node,
             transport: self.transport,

@@ -11,9 +11,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::codec::{self, Ack, AckKind, Outgoing as Publish};
+use crate::codec::{self, Outgoing as Publish};
 use crate::delivery::{Item, Manner, MessageRef, Parcel, Reading, Run, SessionQueue};
-use crate::mqtt::{Qos, ReasonCode, TopicName, Version};
+use crate::mqtt::{Qos, TopicName, Version};
 use crate::session::{InFlight, Session, Stage};
 use crate::store::{Position, QueueEntry, Store};
 use crate::telemetry::metrics::Counter;
@@ -188,12 +188,8 @@ impl Outgoing {
             if drain.out.len() >= OUTPUT {
                 return false;
             }
-            if stage == Stage::Released {
-                if let Some(packet_id) = NonZeroU16::new(packet_id) {
-                    let version = drain.session.terms().version;
-                    Ack::new(AckKind::PubRel, packet_id, ReasonCode::Success).encode(version, drain.out);
-                }
-            } else {
+            // PUBREL waits among the answers: see `Session::release_again`.
+            if stage != Stage::Released {
                 let Poll::Ready(read) = drain.store.poll_queue(cx, drain.queue.uid(), seq, 1) else { return false };
                 let Ok(entries) = read else { return false };
                 match entries.into_iter().map(|queued| queued.entry).find(|entry| entry.seq == seq) {

@@ -450,6 +450,20 @@ impl Session {
         self.answers.wait_for(position);
     }
 
+    /// Queues PUBREL for what was released on an earlier connection
+    /// [MQTT-4.4.0-1]; called once, behind CONNACK. It waits for what the first
+    /// PUBREL waited for. If it left sooner and the broker were killed, the
+    /// message would be published again under an identifier that the client
+    /// has let go, and come twice.
+    pub fn release_again(&mut self) {
+        let flights = self.outbound.in_flight();
+        for flight in flights.into_iter().filter(|flight| flight.stage == Stage::Released) {
+            self.answers.push_pubrel(flight.packet_id, ReasonCode::Success);
+            self.repeats = true;
+        }
+        self.answers_wait_for(0);
+    }
+
     /// The first position that an answer waits for.
     #[must_use]
     pub fn waiting_for(&self) -> Option<u64> {
@@ -468,7 +482,8 @@ impl Session {
     }
 
     /// What was in flight when the last connection ended, in the order in
-    /// which it was sent [MQTT-4.6.0-1].
+    /// which it was sent [MQTT-4.6.0-1]. What was released is published no more:
+    /// see [`Session::release_again`].
     #[must_use]
     pub fn resend(&self) -> Vec<InFlight> {
         self.outbound.in_flight()

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use certus::codec::{self, Ack, AckKind, Packet};
-use certus::mqtt::{ClientId, MessageId, Qos, ReasonCode, TopicName, Version};
+use certus::codec::{self, Packet};
+use certus::mqtt::{ClientId, MessageId, Qos, TopicName, Version};
 use certus::session::{Acknowledged, Change, Inbound, Session, Stage, Terms};
 use certus::store::{
     Batch, MemoryStore, Op, Plan, Position, QueueEntry, Queued, SessionUid, SlowStore, Store, StoredMessage, Table,
@@ -95,9 +95,6 @@ pub struct Broker {
     /// Grows by every life, so that no identity comes twice.
     epoch: u32,
     counter: u64,
-    /// The highest position that a turn of each side got: what is said again
-    /// on the next connection waits for what was to be said on the last.
-    highest: [u64; 2],
 }
 
 impl Broker {
@@ -131,7 +128,6 @@ impl Broker {
             next_seq: span.end,
             epoch,
             counter: 0,
-            highest: [0; 2],
             disk,
         }
     }
@@ -168,9 +164,6 @@ impl Broker {
         for flight in self.subscriber.resend() {
             let Some(packet_id) = NonZeroU16::new(flight.packet_id) else { continue };
             if flight.stage == Stage::Released {
-                let mut release = Vec::new();
-                Ack::new(AckKind::PubRel, packet_id, ReasonCode::Success).encode(deal.version, &mut release);
-                self.subscriber.push_answer(release);
                 continue;
             }
             let queued = read(self.disk.store(), flight.seq, 1);
@@ -178,7 +171,7 @@ impl Broker {
             assert_eq!(entry.seq, flight.seq);
             write(entry, packet_id, true, deal.version, out);
         }
-        self.subscriber.answers_wait_for(self.highest[side as usize]);
+        self.subscriber.release_again();
     }
 
     fn session(&mut self, side: Side) -> &mut Session {
@@ -212,9 +205,6 @@ impl Broker {
         batch.ops.extend(self.session(side).drain_changes().map(|change| remembered(uid, change)));
         let position = self.disk.store().append(batch).map_or(NEVER, |position| position.0);
         self.positions.extend((first..self.next_seq).map(|seq| (seq, Position(position))));
-        let highest = &mut self.highest[side as usize];
-        *highest = position.max(*highest);
-        let position = *highest;
         self.session(side).answers_wait_for(position);
         self.forget_finished();
     }

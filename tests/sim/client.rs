@@ -60,6 +60,13 @@ impl Publisher {
         }
     }
 
+    /// Sends as many as the window takes.
+    pub fn send_all(&mut self, out: &mut Vec<u8>) {
+        while self.next < self.messages.len() && self.flights.len() < self.window {
+            self.send(out);
+        }
+    }
+
     /// Sends the next message, if the window has room.
     pub fn send(&mut self, out: &mut Vec<u8>) {
         if self.next == self.messages.len() || self.flights.len() >= self.window {
@@ -127,12 +134,19 @@ pub struct Subscriber {
     held: BTreeSet<u16>,
     /// The numbers that the application was given, with their topics.
     pub given: Vec<(String, usize)>,
+    /// Packets that were neither PUBLISH nor an acknowledgement.
+    pub others: usize,
     input: Vec<u8>,
 }
 
 impl Subscriber {
     pub const fn new(version: Version) -> Self {
-        Self { version, held: BTreeSet::new(), given: Vec::new(), input: Vec::new() }
+        Self { version, held: BTreeSet::new(), given: Vec::new(), others: 0, input: Vec::new() }
+    }
+
+    /// How many different messages came.
+    pub fn distinct(&self) -> usize {
+        self.given.iter().map(|(_, number)| number).collect::<BTreeSet<_>>().len()
     }
 
     /// A new connection. The broker resends what is unfinished.
@@ -154,6 +168,7 @@ impl Subscriber {
                     }
                     ack(answer, packet_id, self.version, out);
                 }
+                (None, None) => self.others += 1,
                 other => panic!("{other:?} for packet {packet_id}"),
             }
         }
@@ -179,7 +194,7 @@ fn frames(input: &mut Vec<u8>, bytes: &[u8], version: Version) -> Vec<Received> 
                 let packet_id = publish.packet_id.unwrap().get();
                 Received { kind: None, packet_id, publish: Some((publish.qos, topic, number)) }
             }
-            other => panic!("{other:?}"),
+            _ => Received { kind: None, packet_id: 0, publish: None },
         });
         let length = frame.len;
         input.drain(..length);

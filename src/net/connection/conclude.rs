@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::{ConnAck, Disconnect, PropertiesBuf};
-use crate::delivery::{Domain, Mailbox, Parked, Progress, Publisher};
+use crate::delivery::{Domain, EPOCH, Mailbox, Parked, Progress, Publisher};
 use crate::identity::policy::Rights;
 use crate::identity::switch::OnForbiddenPublish;
 use crate::mqtt::{MessageId, ReasonCode};
@@ -194,9 +194,10 @@ pub(in crate::net) fn publish_will(
         return;
     };
     let now = node.clock.unix_millis();
-    let publisher = Publisher { uid: mailbox.0.uid(), counter: u64::MAX, now };
+    let uid = mailbox.0.uid();
+    let publisher = Publisher { uid, counter: mailbox.0.count_published(1), now };
     if message.retain {
-        let id = MessageId { publisher: publisher.uid.0, epoch: 1, counter: publisher.counter };
+        let id = MessageId { publisher: uid.0, epoch: EPOCH, counter: mailbox.0.count_published(1) };
         let log = || domain.append(Batch { ops: vec![remember::retained(domain.tenant(), &message)] });
         if domain.retained.set(&message, id, now, log).is_err() {
             tracing::warn!(tenant = domain.tenant().as_str(), topic = &*will.topic, "a will was not retained: full");

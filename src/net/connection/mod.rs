@@ -27,13 +27,13 @@ use tokio::time::Sleep;
 pub(super) use conclude::{end_session, linger, publish_will};
 
 use crate::codec::Packet;
-use crate::delivery::{Domain, Fanout, Mailbox, Progress, Scan, SessionQueue};
+use crate::delivery::{Domain, EPOCH, Fanout, Mailbox, Progress, Scan, SessionQueue};
 use crate::identity::admission::{Admission, Peer};
 use crate::identity::readmission::readmit;
 use crate::identity::refusal::Refusal;
-use crate::mqtt::ReasonCode;
+use crate::mqtt::{MessageId, ReasonCode};
 use crate::session::{KeepAlive, Session, Violation};
-use crate::store::{Position, QueueEntry};
+use crate::store::{Position, QueueEntry, StoredMessage};
 use crate::telemetry::metrics::Counter;
 
 use super::control::{Command, Entered};
@@ -94,12 +94,19 @@ pub(super) struct Parts {
     pub bridge: bool,
 }
 
+impl Parts {
+    /// Names one publication of this session.
+    fn new_message(&self) -> MessageId {
+        MessageId { publisher: self.queue.uid().0, epoch: EPOCH, counter: self.queue.count_published(1) }
+    }
+}
+
 /// A search for retained messages that a subscription asked for.
 #[derive(Debug)]
 struct Search {
     marker: u64,
     scan: Scan,
-    found: Vec<Arc<crate::store::StoredMessage>>,
+    found: Vec<Arc<StoredMessage>>,
     subscription: crate::session::Subscription,
 }
 
@@ -122,7 +129,6 @@ pub(super) struct Connection {
     fanout: Option<Box<Fanout>>,
     searches: VecDeque<Search>,
     markers: u64,
-    published: u64,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     pause: Option<Box<Pause>>,
@@ -155,7 +161,6 @@ impl Connection {
             fanout: None,
             searches: VecDeque::new(),
             markers: 0,
-            published: 0,
             heard,
             timer: None,
             pause: None,
@@ -382,7 +387,9 @@ impl Connection {
                 Drained::Idle => {}
             }
             let answers = session.waiting_for().filter(|at| *at < crate::delivery::NEVER.0).map(Position);
-            let deliveries = self.parts.outgoing.waiting_for();
+            // What is durable and did not leave waits for the window, not for
+            // the disk.
+            let deliveries = self.parts.outgoing.waiting_for().filter(|at| *at > durable);
             let waiting = answers.into_iter().chain(deliveries).min();
             match waiting {
                 Some(position) if position != self.asked || durable >= position => {
@@ -427,15 +434,21 @@ impl Connection {
     fn fill(&mut self, search: Search) {
         let Some(session) = &self.session else { return };
         let wanted = search.subscription.options.qos;
-        let effective = |message: &crate::store::StoredMessage| message.qos.min(wanted);
+        let effective = |message: &StoredMessage| message.qos.min(wanted);
         let stored = search.found.iter().filter(|message| session.is_resumable() && effective(message).bits() > 0);
         let (count, bytes) = stored.fold((0, 0), |(count, bytes), message| (count + 1, bytes + message.payload.len()));
         let mut seq = if count > 0 { self.parts.queue.reserve(count, bytes as u64) } else { 0 };
         let mut batch = crate::store::Batch::default();
         let mut entries = Vec::with_capacity(search.found.len());
-        for message in search.found {
+        for mut message in search.found {
             let qos = effective(&message);
             let is_stored = session.is_resumable() && qos.bits() > 0;
+            if is_stored {
+                // Another filter may have brought the same message: each copy
+                // has a name of its own, else the queue would refuse it.
+                let id = self.parts.new_message();
+                message = Arc::new(StoredMessage { id, ..(*message).clone() });
+            }
             let subscription_ids = search.subscription.id.map(u32::from).into_iter().collect();
             let place = if is_stored { seq } else { super::outgoing::VOLATILE };
             let entry = QueueEntry { seq: place, qos, retain: true, subscription_ids, message };

@@ -12,7 +12,7 @@ use std::task::Context;
 use crate::codec::{self, DecodeError, Frame, Packet, PacketType};
 use crate::delivery::{Fanout, Progress, Publisher, Scan, SessionQueue};
 use crate::identity::switch::{OnForbiddenPublish, OnForbiddenSubscribe, Retain};
-use crate::mqtt::{MessageId, MessageView, ReasonCode, RetainHandling, TopicFilter, TopicName};
+use crate::mqtt::{MessageView, ReasonCode, RetainHandling, TopicFilter, TopicName};
 use crate::session::{Answer, Grant, Inbound, Output, Violation, Wish};
 use crate::store::{Batch, Op, Position};
 use crate::telemetry::metrics::Counter;
@@ -118,7 +118,7 @@ impl Connection {
         let mut message = publish.view(topic, forwarded(publish, &mut buffers.properties));
         message.retain &= parts.admission.tenant.switches.retain == Retain::Store;
         if message.retain {
-            let Some(position) = retain(parts, &message, self.published) else {
+            let Some(position) = retain(parts, &message) else {
                 answer.into_iter().for_each(|answer| session.refuse(answer, ReasonCode::QuotaExceeded));
                 return Ok(());
             };
@@ -230,8 +230,7 @@ impl Connection {
             return false;
         }
         let now = self.parts.node.clock.unix_millis();
-        let counter = self.published;
-        self.published += u64::from(buffers.turn.len());
+        let counter = self.parts.queue.count_published(u64::from(buffers.turn.len()));
         let mut fanout = buffers.turn.finish(Publisher { uid: self.parts.queue.uid(), counter, now });
         if fanout.advance() == Progress::More {
             self.fanout = Some(Box::new(fanout));
@@ -285,9 +284,12 @@ impl Connection {
         if count == 0 {
             return;
         }
-        let sparse: Vec<u64> = finished.filter(|seq| *seq >= unsent).collect();
+        let finished: Vec<u64> = finished.collect();
         self.parts.queue.finished(count);
         let up_to = session.outbound().oldest().map_or(unsent, |oldest| oldest.min(unsent));
+        // What is finished behind a message that is not ends here too: one that
+        // is never acknowledged must not keep all others in the store.
+        let sparse = finished.into_iter().filter(|seq| *seq >= up_to).collect();
         let _ = self
             .parts
             .domain
@@ -297,12 +299,11 @@ impl Connection {
 
 /// Replaces the retained message of a topic, before it is routed. Nothing when
 /// the tenant's bound is reached.
-fn retain(parts: &Parts, message: &MessageView<'_>, counter: u64) -> Option<Position> {
+fn retain(parts: &Parts, message: &MessageView<'_>) -> Option<Position> {
     let now = parts.node.clock.unix_millis();
     let domain = &parts.domain;
-    let id = MessageId { publisher: parts.queue.uid().0, epoch: 1, counter };
     let log = || domain.append(Batch { ops: vec![remember::retained(domain.tenant(), message)] });
-    domain.retained.set(message, id, now, log).ok()
+    domain.retained.set(message, parts.new_message(), now, log).ok()
 }
 
 /// The properties that are passed on: as they lie, or picked out into `scratch`.
