@@ -320,6 +320,16 @@ impl SessionQueue {
         wake.into_iter().for_each(Waker::wake);
     }
 
+    /// Whether the store knows every entry that was numbered; if not, the
+    /// reader is woken when it does.
+    pub fn is_settled(&self, waker: &Waker) -> bool {
+        let mut inner = self.lock();
+        if inner.unsettled > 0 {
+            inner.reader = Some(waker.clone());
+        }
+        inner.unsettled == 0
+    }
+
     /// Wakes the reader: deliveries that waited for the disk may leave.
     pub fn nudge(&self) {
         let wake = self.lock().reader.take();

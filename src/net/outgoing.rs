@@ -119,7 +119,7 @@ impl Outgoing {
     /// Writes as much as may leave.
     pub(super) fn drain(&mut self, cx: &mut Context<'_>, drain: &mut Drain<'_>) -> Drained {
         if !self.resend(cx, drain) {
-            return Drained::Idle;
+            return self.blocked(drain);
         }
         self.release_held(drain);
         loop {
@@ -167,10 +167,16 @@ impl Outgoing {
                 let Poll::Ready(read) = drain.store.poll_queue(cx, drain.queue.uid(), self.next, BATCH) else {
                     return Some(false);
                 };
-                let Ok(entries) = read else { return Some(false) };
-                let complete = entries.len() < BATCH;
+                let Ok(mut entries) = read else { return Some(false) };
+                let mut complete = entries.len() < BATCH;
+                if entries.last().is_some_and(|queued| queued.entry.seq >= until) {
+                    // Numbers are appended in any order: one that is missing
+                    // behind `until` may come yet.
+                    entries.retain(|queued| queued.entry.seq < until);
+                    complete = true;
+                }
                 let last = entries.last().map_or(self.next, |queued| queued.entry.seq + 1);
-                self.next = if complete { until.max(last) } else { last };
+                self.next = if complete { until } else { last };
                 let outbound = drain.session.outbound();
                 self.front.extend(
                     entries.into_iter().map(|queued| queued.entry).filter(|entry| !outbound.contains(entry.seq)),
@@ -184,6 +190,11 @@ impl Outgoing {
     /// same order and with the same identifiers [MQTT-4.4.0-1]. Answers whether
     /// all of it is done.
     fn resend(&mut self, cx: &mut Context<'_>, drain: &mut Drain<'_>) -> bool {
+        // A message may have been sent, and its connection lost, before its
+        // publisher's batch was appended: it is not gone, it comes.
+        if !self.resend.is_empty() && !drain.queue.is_settled(cx.waker()) {
+            return false;
+        }
         while let Some(&InFlight { seq, packet_id, stage }) = self.resend.front() {
             if drain.out.len() >= OUTPUT {
                 return false;

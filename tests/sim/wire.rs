@@ -6,6 +6,7 @@
 //! how tasks interleave does not, so a failure names the seed and may need
 //! several runs.
 
+use std::fmt::Debug;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::num::NonZeroU16;
@@ -211,7 +212,7 @@ fn publish_all(caller: &mut Caller, publisher: &mut Publisher) {
                 return;
             }
         };
-        assert_lost(&ended);
+        assert_ordered(&ended, caller, publisher);
     }
 }
 
@@ -231,7 +232,7 @@ fn receive_all(caller: &mut Caller, subscriber: &mut Subscriber, expected: usize
                 break error;
             }
         };
-        assert_lost(&ended);
+        assert_ordered(&ended, caller, subscriber);
     }
     drain(caller, subscriber);
 }
@@ -255,9 +256,12 @@ fn drain(caller: &mut Caller, subscriber: &mut Subscriber) {
 }
 
 /// A time-out is not a loss that was ordered.
-fn assert_lost(error: &io::Error) {
-    let ordered = [io::ErrorKind::BrokenPipe];
-    assert!(ordered.contains(&error.kind()), "the broker let a client down: {error}");
+fn assert_ordered(error: &io::Error, caller: &Caller, client: &dyn Debug) {
+    let Caller { name, losses, .. } = caller;
+    assert!(
+        error.kind() == io::ErrorKind::BrokenPipe,
+        "the broker let the {name} down with {losses} losses to come: {error}; {client:?}"
+    );
 }
 
 /// One publisher, one subscriber, and losses that `seed` decides.
@@ -280,6 +284,7 @@ fn run(slow_store: Option<&str>, seed: u64) {
     (sender.losses, receiver.losses) = (12, 12);
     let mut publisher = Publisher::new(version, 4, messages.clone());
     let mut subscriber = Subscriber::new(version);
+    println!("seed {seed}");
     thread::scope(|scope| {
         scope.spawn(|| publish_all(&mut sender, &mut publisher));
         scope.spawn(|| receive_all(&mut receiver, &mut subscriber, messages.len()));
