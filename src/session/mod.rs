@@ -18,7 +18,7 @@
 //!    [`Inbound::Route`] the driver routes the message; if it may not be
 //!    routed, [`Session::refuse`] puts the reason into the waiting answer.
 //! 2. [`Session::on_acknowledgement`] takes PUBACK, PUBREC, PUBREL and PUBCOMP.
-//! 3. [`Session::begin_delivery`] gives the packet identifier for the next
+//! 3. [`Outbound::begin`] gives the packet identifier for the next
 //!    outgoing QoS 1 or 2 message, or nothing while the window is full.
 //! 4. After it has appended the turn's batch the driver calls
 //!    [`Session::answers_wait_for`] with its position, and

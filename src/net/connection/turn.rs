@@ -124,6 +124,12 @@ impl Connection {
             };
             self.retained_at = self.retained_at.max(position);
         }
+        tracing::trace!(
+            connection = parts.entered.control.id(),
+            topic = topic.as_str(),
+            payload = %message.payload.escape_ascii(),
+            "publish"
+        );
         buffers.turn.add(&message, &slot.route, encode::common, &permit);
         Ok(())
     }
