@@ -14,6 +14,7 @@
 //! recipients work meanwhile (the measurements are in the manual, `handover`).
 
 mod conclude;
+mod search;
 mod turn;
 
 use std::collections::VecDeque;
@@ -27,14 +28,16 @@ use tokio::time::Sleep;
 pub(super) use conclude::{end_session, linger, publish_will};
 
 use crate::codec::Packet;
-use crate::delivery::{Domain, EPOCH, Fanout, Mailbox, Progress, Scan, SessionQueue};
+use crate::delivery::{Domain, EPOCH, Fanout, Mailbox, Progress, SessionQueue};
 use crate::identity::admission::{Admission, Peer};
 use crate::identity::readmission::readmit;
 use crate::identity::refusal::Refusal;
 use crate::mqtt::{MessageId, ReasonCode};
 use crate::session::{KeepAlive, Session, Violation};
-use crate::store::{Position, QueueEntry, StoredMessage};
+use crate::store::Position;
 use crate::telemetry::metrics::Counter;
+
+use search::Search;
 
 use super::control::{Command, Entered};
 use super::lent::{Buffers, lend};
@@ -99,15 +102,6 @@ impl Parts {
     fn new_message(&self) -> MessageId {
         MessageId { publisher: self.queue.uid().0, epoch: EPOCH, counter: self.queue.count_published(1) }
     }
-}
-
-/// A search for retained messages that a subscription asked for.
-#[derive(Debug)]
-struct Search {
-    marker: u64,
-    scan: Scan,
-    found: Vec<Arc<StoredMessage>>,
-    subscription: crate::session::Subscription,
 }
 
 /// A publisher's courtesy to a recipient that is behind.
@@ -410,56 +404,6 @@ impl Connection {
         }
         self.note_finished();
         Ok(())
-    }
-
-    /// Goes on with searches for retained messages, a slice at a time.
-    fn search(&mut self, cx: &mut Context<'_>) {
-        const SLICE: usize = 1024;
-        let Some(search) = self.searches.front_mut() else { return };
-        let now = self.parts.node.clock.unix_millis();
-        if !self.parts.domain.retained.scan(&mut search.scan, SLICE, now, &mut search.found) {
-            cx.waker().wake_by_ref();
-            return;
-        }
-        if let Some(search) = self.searches.pop_front() {
-            self.fill(search);
-        }
-        if !self.searches.is_empty() {
-            cx.waker().wake_by_ref();
-        }
-    }
-
-    /// Puts the retained messages that were found in the place of their
-    /// marker; a queue that is stored gets them too.
-    fn fill(&mut self, search: Search) {
-        let Some(session) = &self.session else { return };
-        let wanted = search.subscription.options.qos;
-        let effective = |message: &StoredMessage| message.qos.min(wanted);
-        let stored = search.found.iter().filter(|message| session.is_resumable() && effective(message).bits() > 0);
-        let (count, bytes) = stored.fold((0, 0), |(count, bytes), message| (count + 1, bytes + message.payload.len()));
-        let mut seq = if count > 0 { self.parts.queue.reserve(count, bytes as u64) } else { 0 };
-        let mut batch = crate::store::Batch::default();
-        let mut entries = Vec::with_capacity(search.found.len());
-        for mut message in search.found {
-            let qos = effective(&message);
-            let is_stored = session.is_resumable() && qos.bits() > 0;
-            if is_stored {
-                // Another filter may have brought the same message: each copy
-                // has a name of its own, else the queue would refuse it.
-                let id = self.parts.new_message();
-                message = Arc::new(StoredMessage { id, ..(*message).clone() });
-            }
-            let subscription_ids = search.subscription.id.map(u32::from).into_iter().collect();
-            let place = if is_stored { seq } else { super::outgoing::VOLATILE };
-            let entry = QueueEntry { seq: place, qos, retain: true, subscription_ids, message };
-            if is_stored {
-                seq += 1;
-                batch.push(crate::store::Op::Enqueue { session: self.parts.queue.uid(), entry: entry.clone() });
-            }
-            entries.push(entry);
-        }
-        let _ = self.parts.domain.append(batch);
-        self.parts.outgoing.fill(search.marker, entries);
     }
 
     /// Lets go of what an idle connection does not need.

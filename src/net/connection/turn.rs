@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::task::Context;
 
 use crate::codec::{self, DecodeError, Frame, Packet, PacketType};
-use crate::delivery::{Fanout, Progress, Publisher, Scan, SessionQueue};
+use crate::delivery::{Fanout, Progress, Publisher, SessionQueue};
 use crate::identity::switch::{OnForbiddenPublish, OnForbiddenSubscribe, Retain};
-use crate::mqtt::{MessageView, ReasonCode, RetainHandling, TopicFilter, TopicName};
+use crate::mqtt::{MessageView, ReasonCode, RetainHandling, TopicName};
 use crate::session::{Answer, Grant, Inbound, Output, Violation, Wish};
 use crate::store::{Batch, Op, Position};
 use crate::telemetry::metrics::Counter;
 
 use super::super::{encode, lent::Buffers, remember};
-use super::{COURTESY, Connection, Ending, Parts, Pause, Search};
+use super::{COURTESY, Connection, Ending, Parts, Pause};
 
 /// Bytes of frames that were handled, and how the turn goes on.
 struct Handled {
@@ -214,15 +214,6 @@ impl Connection {
         );
         self.searches.extend(search);
         Ok(Grant::Granted(subscription))
-    }
-
-    /// Holds a place for retained messages at the tail of the queue: in front
-    /// of everything that the new filter brings.
-    fn mark(&mut self, subscription: &crate::session::Subscription) -> Search {
-        self.markers += 1;
-        self.parts.queue.mark(self.markers);
-        let filter: TopicFilter = subscription.filter.clone();
-        Search { marker: self.markers, scan: Scan::new(filter), found: Vec::new(), subscription: subscription.clone() }
     }
 
     /// Hands the turn's messages to their recipients. Answers whether that has
