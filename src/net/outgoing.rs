@@ -15,7 +15,7 @@ use crate::codec::{self, Outgoing as Publish};
 use crate::delivery::{Item, Manner, MessageRef, Parcel, Reading, Run, SessionQueue};
 use crate::mqtt::{Qos, TopicName, Version};
 use crate::session::{InFlight, Session, Stage};
-use crate::store::{Position, QueueEntry, Store};
+use crate::store::{Position, QueueEntry, Queued, Store};
 use crate::telemetry::metrics::Counter;
 
 /// The most bytes of output gathered in one turn.
@@ -68,7 +68,7 @@ struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     resend: VecDeque<InFlight>,
-    front: VecDeque<QueueEntry>,
+    front: VecDeque<Queued>,
     items: VecDeque<Item>,
     /// The first message of the front run that was not sent, relative to it.
     at: u32,
@@ -78,7 +78,7 @@ pub(super) struct Outgoing {
     /// The first number that was not taken.
     next: u64,
     /// Retained messages by the number of their marker, once they were found.
-    found: VecDeque<(u64, Vec<QueueEntry>)>,
+    found: VecDeque<(u64, Vec<Queued>)>,
 }
 
 impl Outgoing {
@@ -90,7 +90,7 @@ impl Outgoing {
     /// The lowest number that was not sent.
     pub(super) fn lowest_unsent(&self) -> u64 {
         let held = self.held.iter().filter_map(|held| held.seq);
-        let front = self.front.iter().map(|entry| entry.seq).filter(|seq| *seq != VOLATILE);
+        let front = self.front.iter().map(|queued| queued.entry.seq).filter(|seq| *seq != VOLATILE);
         let run = self.items.iter().find_map(|item| match item {
             Item::Run(run) => run.first_seq,
             Item::Marker(_) => None,
@@ -105,7 +105,7 @@ impl Outgoing {
     }
 
     /// Gives the retained messages that belong in the place of a marker.
-    pub(super) fn fill(&mut self, scan: u64, messages: Vec<QueueEntry>) {
+    pub(super) fn fill(&mut self, scan: u64, messages: Vec<Queued>) {
         self.found.push_back((scan, messages));
     }
 
@@ -178,9 +178,7 @@ impl Outgoing {
                 let last = entries.last().map_or(self.next, |queued| queued.entry.seq + 1);
                 self.next = if complete { until } else { last };
                 let outbound = drain.session.outbound();
-                self.front.extend(
-                    entries.into_iter().map(|queued| queued.entry).filter(|entry| !outbound.contains(entry.seq)),
-                );
+                self.front.extend(entries.into_iter().filter(|queued| !outbound.contains(queued.entry.seq)));
                 Some(true)
             }
         }
@@ -215,7 +213,7 @@ impl Outgoing {
     }
 
     fn send_front(&mut self, drain: &mut Drain<'_>) -> bool {
-        while let Some(entry) = self.front.front() {
+        while let Some(Queued { entry, position, .. }) = self.front.front() {
             if drain.out.len() >= OUTPUT {
                 return false;
             }
@@ -227,6 +225,9 @@ impl Outgoing {
             } else if qos == Qos::AtMostOnce {
                 write_entry(drain, entry, qos, None, false);
             } else {
+                if qos == Qos::ExactlyOnce && *position > drain.durable {
+                    return false;
+                }
                 let Some(packet_id) = drain.session.outbound_mut().begin(seq, qos) else { return false };
                 write_entry(drain, entry, qos, Some(packet_id), false);
             }
@@ -327,9 +328,12 @@ impl Outgoing {
         released
     }
 
-    /// The position that the first held message waits for, once it is known.
-    pub(super) fn waiting_for(&self) -> Option<Position> {
-        self.held.front()?.parcel.position()
+    /// The first position behind `durable` that a message here waits for, once
+    /// it is known. What is durable and is still here waits for the window.
+    pub(super) fn waiting_for(&self, durable: Position) -> Option<Position> {
+        let held = self.held.front().and_then(|held| held.parcel.position());
+        let front = self.front.front().filter(|queued| queued.entry.qos == Qos::ExactlyOnce);
+        held.into_iter().chain(front.map(|queued| queued.position)).filter(|at| *at > durable).min()
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Position;
 use crate::mqtt::{MessageId, Qos};
 
 /// Names one life of a session; a clean start makes a new one.
@@ -74,6 +75,10 @@ pub struct Queued {
     pub entry: QueueEntry,
     /// Whether [`Op::Released`] came: PUBREL is what is resent.
     pub released: bool,
+    /// Where its batch is durable; [`Position::NONE`] once it is. A delivery of
+    /// QoS 2 waits for it: after a crash the number would be used again, and
+    /// the client take another message for a repetition.
+    pub position: Position,
 }
 
 /// One change.

@@ -10,13 +10,13 @@
 
 mod plan;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{Batch, MemoryStore, Position, Queued, Row, SessionUid, Store, StoreError, Table};
+use super::{Batch, MemoryStore, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
 pub use plan::{Plan, PlanError};
 
 /// See the module.
@@ -217,6 +217,17 @@ impl Log {
         woken
     }
 
+    /// The entries of a session that are not durable, by their numbers.
+    fn numbered(&self, session: SessionUid, durable: Position) -> BTreeMap<u64, Position> {
+        let positions = (durable.0 + 1..).map(Position);
+        let ops = self.pending.iter().zip(positions).flat_map(|(batch, at)| batch.ops.iter().map(move |op| (op, at)));
+        let numbered = ops.filter_map(|(op, at)| match op {
+            Op::Enqueue { session: owner, entry } if *owner == session => Some((entry.seq, at)),
+            _ => None,
+        });
+        numbered.collect()
+    }
+
     /// The size of the next group under [`Plan::Steps`].
     fn next_group(&mut self, plan: Plan) -> u64 {
         let Plan::Steps(most) = plan else { return 1 };
@@ -282,7 +293,16 @@ impl Store for SlowStore {
         from: u64,
         limit: usize,
     ) -> Poll<Result<Vec<Queued>, StoreError>> {
-        self.live.poll_queue(cx, session, from, limit)
+        let log = self.log();
+        let pending = log.numbered(session, self.durable());
+        let read = self.live.poll_queue(cx, session, from, limit);
+        drop(log);
+        read.map_ok(|mut entries| {
+            for queued in &mut entries {
+                queued.position = pending.get(&queued.entry.seq).copied().unwrap_or(Position::NONE);
+            }
+            entries
+        })
     }
 
     fn queue_span(&self, session: SessionUid) -> Result<Range<u64>, StoreError> {

@@ -1,7 +1,7 @@
 //! The broker between the two: both sessions and a store, driven as the
 //! contracts of `session` and `store` say, without sockets.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -87,9 +87,7 @@ pub struct Broker {
     /// The first entry that was not looked at.
     cursor: u64,
     /// QoS 2 entries that are not durable.
-    held: VecDeque<QueueEntry>,
-    /// Of entries that were appended in this life.
-    positions: BTreeMap<u64, Position>,
+    held: VecDeque<Queued>,
     finished: BTreeSet<u64>,
     next_seq: u64,
     /// Grows by every life, so that no identity comes twice.
@@ -123,7 +121,6 @@ impl Broker {
             input: Default::default(),
             cursor: span.start,
             held: VecDeque::new(),
-            positions: BTreeMap::new(),
             finished: BTreeSet::new(),
             next_seq: span.end,
             epoch,
@@ -187,7 +184,6 @@ impl Broker {
         input.extend_from_slice(bytes);
         let mut batch = Batch::default();
         let mut rest = input.as_slice();
-        let first = self.next_seq;
         while let Some(frame) = codec::peek(rest, usize::MAX).unwrap() {
             match Packet::decode_from_client(&frame, self.deal.version).unwrap() {
                 Packet::Publish(publish) => self.publish(&publish, &mut batch),
@@ -204,7 +200,6 @@ impl Broker {
         let uid = if side == Side::Publisher { PUBLISHER } else { SUBSCRIBER };
         batch.ops.extend(self.session(side).drain_changes().map(|change| remembered(uid, change)));
         let position = self.disk.store().append(batch).map_or(NEVER, |position| position.0);
-        self.positions.extend((first..self.next_seq).map(|seq| (seq, Position(position))));
         self.session(side).answers_wait_for(position);
         self.forget_finished();
     }
@@ -231,7 +226,7 @@ impl Broker {
         if self.finished.is_empty() {
             return;
         }
-        let unsent = self.held.front().map_or(self.cursor, |entry| entry.seq.min(self.cursor));
+        let unsent = self.held.front().map_or(self.cursor, |held| held.entry.seq.min(self.cursor));
         let up_to = self.subscriber.outbound().oldest().map_or(unsent, |oldest| oldest.min(unsent));
         let sparse = std::mem::take(&mut self.finished).into_iter().filter(|seq| *seq >= up_to).collect();
         let advance = Op::Advance { session: SUBSCRIBER, up_to, sparse };
@@ -248,9 +243,8 @@ impl Broker {
     }
 
     fn deliver(&mut self, durable: Position, out: &mut Vec<u8>) {
-        while let Some(entry) = self.held.front() {
-            let lasts = self.positions.get(&entry.seq).is_none_or(|position| *position <= durable);
-            if !lasts || !begin(&mut self.subscriber, entry, self.deal.version, out) {
+        while let Some(held) = self.held.front() {
+            if held.position > durable || !begin(&mut self.subscriber, &held.entry, self.deal.version, out) {
                 break;
             }
             self.held.pop_front();
@@ -260,16 +254,17 @@ impl Broker {
             if queued.is_empty() {
                 return;
             }
-            for Queued { entry, .. } in queued {
-                let lasts = self.positions.get(&entry.seq).is_none_or(|position| *position <= durable);
+            for queued in queued {
+                let Queued { entry, position, .. } = &queued;
+                let next = entry.seq + 1;
                 if self.subscriber.outbound().contains(entry.seq) {
                     // It is in flight since before the crash.
-                } else if entry.qos == Qos::ExactlyOnce && (!lasts || !self.held.is_empty()) {
-                    self.held.push_back(entry.clone());
-                } else if !begin(&mut self.subscriber, &entry, self.deal.version, out) {
+                } else if entry.qos == Qos::ExactlyOnce && (*position > durable || !self.held.is_empty()) {
+                    self.held.push_back(queued);
+                } else if !begin(&mut self.subscriber, entry, self.deal.version, out) {
                     return;
                 }
-                self.cursor = entry.seq + 1;
+                self.cursor = next;
             }
         }
     }

@@ -267,7 +267,7 @@ fn assert_ordered(error: &io::Error, caller: &Caller, client: &dyn Debug) {
 /// One publisher, one subscriber, and losses that `seed` decides.
 fn run(slow_store: Option<&str>, seed: u64) {
     let running = Running::start(slow_store);
-    let version = if seed % 2 == 0 { Version::V4 } else { Version::V5 };
+    let version = if seed.is_multiple_of(2) { Version::V4 } else { Version::V5 };
     let caller = |name, salt| {
         let random = (seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt;
         Caller { address: running.address, version, name, random, losses: 0 }

@@ -41,8 +41,11 @@ impl ModelQueue {
     }
 
     fn contents(&self) -> QueueContents {
-        let queued =
-            |entry: &&QueueEntry| Queued { entry: (*entry).clone(), released: self.released.contains(&entry.seq) };
+        let queued = |entry: &&QueueEntry| Queued {
+            entry: (*entry).clone(),
+            released: self.released.contains(&entry.seq),
+            position: Position::NONE,
+        };
         let mut entries: Vec<_> = self.waiting().iter().map(queued).collect();
         entries.sort_by_key(|queued| queued.entry.seq);
         let unused = self.named.last().map_or(0, |last| last + 1).max(self.up_to);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use certus::shutdown::Tasks;
 use certus::store::{Batch, Plan, Position, SessionUid, SlowStore, Store, StoreError};
 
-use crate::{advance, append, enqueue, seqs};
+use crate::{advance, append, enqueue, read, seqs};
 
 const ONE: SessionUid = SessionUid(1);
 
@@ -113,6 +113,17 @@ fn a_failure_wakes_those_who_wait_already() {
     assert!(store.wake_at(Position(1), &waker));
     store.fail();
     assert_eq!((count.times(), store.durable(), store.is_latched()), (1, Position::NONE, true));
+}
+
+#[test]
+fn an_entry_says_where_it_is_durable_until_it_is() {
+    let store = SlowStore::new(Plan::Never, 0);
+    durable_after_each(&store, 3);
+    let positions = || read(&store, ONE, 1, 9).iter().map(|queued| queued.position).collect::<Vec<_>>();
+    assert_eq!(positions(), [Position(2), Position(3)]);
+    store.step(2);
+    assert_eq!(positions(), [Position::NONE, Position(3)]);
+    assert!(read(&store.crash_later(1), ONE, 0, 9).iter().all(|queued| queued.position == Position::NONE));
 }
 
 #[test]

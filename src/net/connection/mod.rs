@@ -381,9 +381,7 @@ impl Connection {
                 Drained::Idle => {}
             }
             let answers = session.waiting_for().filter(|at| *at < crate::delivery::NEVER.0).map(Position);
-            // What is durable and did not leave waits for the window, not for
-            // the disk.
-            let deliveries = self.parts.outgoing.waiting_for().filter(|at| *at > durable);
+            let deliveries = self.parts.outgoing.waiting_for(durable);
             let waiting = answers.into_iter().chain(deliveries).min();
             match waiting {
                 Some(position) if position != self.asked || durable >= position => {

@@ -9,10 +9,10 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use crate::delivery::Scan;
-use crate::mqtt::TopicFilter;
+use crate::delivery::{Kind, NEVER, Scan};
+use crate::mqtt::{Qos, TopicFilter};
 use crate::session::Subscription;
-use crate::store::{Batch, Op, QueueEntry, StoredMessage};
+use crate::store::{Batch, Op, QueueEntry, Queued, StoredMessage};
 
 use super::super::outgoing::VOLATILE;
 use super::Connection;
@@ -56,33 +56,38 @@ impl Connection {
     /// Puts the retained messages that were found in the place of their
     /// marker; a queue that is stored gets them too.
     fn fill(&mut self, search: Search) {
-        let Some(session) = &self.session else { return };
+        let queue = &self.parts.queue;
         let wanted = search.subscription.options.qos;
-        let effective = |message: &StoredMessage| message.qos.min(wanted);
-        let stored = search.found.iter().filter(|message| session.is_resumable() && effective(message).bits() > 0);
+        let numbers = queue.kind() == Kind::Persistent;
+        let is_stored = |message: &StoredMessage| numbers && message.qos.min(wanted) > Qos::AtMostOnce;
+        let stored = search.found.iter().filter(|message| is_stored(message));
         let (count, bytes) = stored.fold((0, 0), |(count, bytes), message| (count + 1, bytes + message.payload.len()));
-        let mut seq = if count > 0 { self.parts.queue.reserve(count, bytes as u64) } else { 0 };
+        let mut seq = if count > 0 { queue.reserve(count, bytes as u64) } else { 0 };
         let mut batch = Batch::default();
         let mut entries = Vec::with_capacity(search.found.len());
+        let ids: Box<[u32]> = search.subscription.id.map(u32::from).into_iter().collect();
         for mut message in search.found {
-            let qos = effective(&message);
-            let is_stored = session.is_resumable() && qos.bits() > 0;
-            if is_stored {
+            let qos = message.qos.min(wanted);
+            let mut place = VOLATILE;
+            if is_stored(&message) {
                 // Another filter may have brought the same message: each copy
                 // has a name of its own, else the queue would refuse it.
                 let id = self.parts.new_message();
                 message = Arc::new(StoredMessage { id, ..(*message).clone() });
-            }
-            let subscription_ids = search.subscription.id.map(u32::from).into_iter().collect();
-            let place = if is_stored { seq } else { VOLATILE };
-            let entry = QueueEntry { seq: place, qos, retain: true, subscription_ids, message };
-            if is_stored {
+                place = seq;
                 seq += 1;
-                batch.push(Op::Enqueue { session: self.parts.queue.uid(), entry: entry.clone() });
+            }
+            let entry = QueueEntry { seq: place, qos, retain: true, subscription_ids: ids.clone(), message };
+            if place != VOLATILE {
+                batch.push(Op::Enqueue { session: queue.uid(), entry: entry.clone() });
             }
             entries.push(entry);
         }
-        let _ = self.parts.domain.append(batch);
-        self.parts.outgoing.fill(search.marker, entries);
+        let position = self.parts.domain.append(batch);
+        // What a full store did not take, and may not leave without it, does
+        // not stand in the way of the rest.
+        entries.retain(|entry| position != NEVER || entry.seq == VOLATILE || entry.qos < Qos::ExactlyOnce);
+        let queued = entries.into_iter().map(|entry| Queued { entry, released: false, position });
+        self.parts.outgoing.fill(search.marker, queued.collect());
     }
 }

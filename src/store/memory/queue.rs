@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 
 use crate::mqtt::MessageId;
-use crate::store::{QueueEntry, Queued, SessionUid};
+use crate::store::{Position, QueueEntry, Queued, SessionUid};
 
 /// So many sessions that have ended are remembered a shard, so that a
 /// publisher's batch that was made before the end and arrives after it leaves
@@ -165,6 +165,6 @@ impl Queue {
 
 impl Slot {
     fn queued(&self) -> Queued {
-        Queued { entry: self.entry.clone(), released: self.released }
+        Queued { entry: self.entry.clone(), released: self.released, position: Position::NONE }
     }
 }
