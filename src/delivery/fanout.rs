@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use smallvec::SmallVec;
+
 use crate::identity::policy::{Permit, Publish};
 use crate::mqtt::{MessageView, Qos};
 use crate::store::{Batch, Op, Position, QueueEntry, SessionUid, StoredMessage};
@@ -32,6 +34,9 @@ struct Run {
     start: u32,
     end: u32,
 }
+
+/// Most turns have one run: with its parcel it costs two allocations in all.
+type Runs = SmallVec<[Run; 1]>;
 
 /// One push that is due.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +107,7 @@ impl Turn {
     pub fn finish(&mut self, publisher: Publisher) -> Fanout {
         let Publisher { uid, counter, now } = publisher;
         let parcel = self.builder.finish(now, uid, EPOCH, counter);
-        let runs = std::mem::take(&mut self.runs);
+        let runs: Runs = self.runs.drain(..).collect();
         let due = if runs.len() > 1 { by_queue(&runs) } else { Vec::new() };
         Fanout {
             stored: Vec::new(),
@@ -146,7 +151,7 @@ impl Run {
 #[derive(Debug)]
 pub struct Fanout {
     parcel: Arc<Parcel>,
-    runs: Vec<Run>,
+    runs: Runs,
     /// Empty when there is only one run: its recipients are the list.
     due: Vec<Due>,
     next: usize,

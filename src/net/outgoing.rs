@@ -109,9 +109,9 @@ impl Outgoing {
         self.found.push_back((scan, messages));
     }
 
-    /// Lets go of memory that an idle client does not need.
-    pub(super) fn shrink(&mut self) {
-        if self.is_empty() && self.found.is_empty() {
+    /// Lets go of memory that a burst needed, or that an idle client does not.
+    pub(super) fn shrink(&mut self, most: usize) {
+        if self.is_empty() && self.found.is_empty() && self.items.capacity() + self.front.capacity() > most {
             *self = Self { next: self.next, ..Self::default() };
         }
     }

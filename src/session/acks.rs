@@ -84,6 +84,10 @@ impl Ring {
         self.undecided = 0;
     }
 
+    pub(super) fn trim(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     pub(super) fn waiting_for(&self) -> Option<u64> {
         self.waiting.front().map(|waiting| waiting.position)
     }

@@ -207,6 +207,14 @@ impl Session {
         self.outbound.shrink();
     }
 
+    /// Keeps no spare capacity.
+    pub fn trim(&mut self) {
+        self.answers.trim();
+        self.outbound.shrink();
+        self.outputs.shrink_to_fit();
+        self.changes.shrink_to_fit();
+    }
+
     /// Under which name the session is kept.
     #[must_use]
     pub const fn client_id(&self) -> &ClientId {

@@ -51,6 +51,8 @@ use super::tls::{Read, Transport};
 const TURNS: usize = 4;
 /// Answers that may wait for the disk before the client is read no further.
 const UNANSWERED: usize = 16 * 1024;
+/// Entries that the outgoing lists may have room for between turns.
+const BURST: usize = 64;
 /// How long a publisher waits for a recipient that is behind, at most.
 const COURTESY: Duration = Duration::from_millis(10);
 
@@ -288,10 +290,18 @@ impl Connection {
             if self.certificate_end().is_some_and(|end| end <= self.parts.node.clock.wall()) {
                 self.recheck()?;
             }
-            self.partial.shrink_to_fit();
+            self.trim();
             self.arm();
         }
         Ok(())
+    }
+
+    /// Keeps no spare capacity: a timer has found the connection idle.
+    fn trim(&mut self) {
+        self.partial.shrink_to_fit();
+        self.parts.outgoing.shrink(0);
+        self.slots = None;
+        self.session.iter_mut().for_each(|session| session.trim());
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
@@ -406,7 +416,7 @@ impl Connection {
 
     /// Lets go of what an idle connection does not need.
     fn settle_down(&mut self) {
-        self.parts.outgoing.shrink();
+        self.parts.outgoing.shrink(BURST);
         if self.partial.capacity() > 4 * self.partial.len() {
             self.partial.shrink_to_fit();
         }
