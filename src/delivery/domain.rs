@@ -12,7 +12,7 @@ use crate::identity::policy::{Permit, Publish, Subscribe};
 use crate::mqtt::{MessageView, SubscriptionOptions, TenantId, TopicFilter, TopicName};
 use crate::router::{self, Epochs, Router, Subscribed};
 use crate::store::{Batch, Position, SessionUid, Store};
-use crate::telemetry::metrics::Gauge;
+use crate::telemetry::metrics::{Counter, Gauge};
 
 use super::{
     Encode, Kind, Mailbox, Overflow, Progress, Publisher, Registry, RetainedMessages, Route, SessionQueue, Settings,
@@ -153,7 +153,16 @@ impl<S: Send + 'static> Domain<S> {
         if batch.is_empty() {
             return Position::NONE;
         }
-        self.store.append(batch).unwrap_or(NEVER)
+        match self.store.append(batch) {
+            Ok(position) => {
+                Counter::StoreAppends.one();
+                position
+            }
+            Err(_) => {
+                Counter::StoreRefusals.one();
+                NEVER
+            }
+        }
     }
 }
 

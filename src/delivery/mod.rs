@@ -9,6 +9,7 @@
 mod agenda;
 mod domain;
 mod fanout;
+mod kept;
 mod parcel;
 mod queue;
 mod registry;

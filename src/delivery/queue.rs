@@ -15,8 +15,9 @@ use std::task::Waker;
 
 use crate::mqtt::Qos;
 use crate::store::SessionUid;
-use crate::telemetry::metrics::Counter;
+use crate::telemetry::metrics::{Counter, Gauge};
 
+use super::kept::Kept;
 use super::{Parcel, Settings};
 
 /// Items that wait before a reader counts as behind.
@@ -145,9 +146,7 @@ struct Inner {
     /// reader of the store waits for them, else it would read past them.
     unsettled: u32,
     overflowed: bool,
-    /// Entries in the store that are not finished.
-    stored_messages: u64,
-    stored_bytes: u64,
+    kept: Kept,
     /// The first entry that may be evicted.
     oldest_unsent: u64,
     waiters: Vec<Waker>,
@@ -172,8 +171,7 @@ impl SessionQueue {
                 spilled: true,
                 unsettled: 0,
                 overflowed: false,
-                stored_messages: 0,
-                stored_bytes: 0,
+                kept: Kept::default(),
                 oldest_unsent: next_seq,
                 waiters: Vec::new(),
                 taken_when_full: u64::MAX,
@@ -217,7 +215,7 @@ impl SessionQueue {
     #[must_use]
     pub fn depth(&self) -> u64 {
         let inner = self.lock();
-        inner.stored_messages.max(inner.pushed_messages - self.taken_messages.load(Ordering::Relaxed))
+        inner.kept.messages().max(inner.pushed_messages - self.taken_messages.load(Ordering::Relaxed))
     }
 
     /// The next number that will be given.
@@ -254,6 +252,8 @@ impl SessionQueue {
         } else if !(inner.spilled && u64::from(durable) == messages && inner.kind == Kind::Persistent) {
             inner.pushed_messages += messages;
             inner.pushed_bytes += bytes;
+            Gauge::WaitingMessages.add(messages.cast_signed());
+            Gauge::WaitingBytes.add(bytes.cast_signed());
             let stored_apart = inner.spilled && inner.kind == Kind::Persistent;
             let first_seq = if stored_apart { None } else { pushed.first_seq };
             // A reader that is behind may hold this for long: it must not pin
@@ -289,23 +289,20 @@ impl SessionQueue {
     fn number(&self, inner: &mut Inner, count: u32, bytes: u64) -> Pushed {
         let mut pushed = Pushed::default();
         let count64 = u64::from(count);
-        let too_many = inner.stored_messages + count64 > self.offline_messages;
-        let too_large = inner.stored_bytes + bytes > self.offline_bytes && inner.stored_messages > 0;
-        if !inner.connected && (too_many || too_large) {
-            Counter::MessagesDropped.add(count64);
+        if !inner.connected && !inner.kept.has_room(count64, bytes, (self.offline_messages, self.offline_bytes)) {
+            Counter::DroppedAway.add(count64);
             if self.overflow == Overflow::DropNewest {
                 return pushed;
             }
             let end = inner.next_seq.min(inner.oldest_unsent + count64);
             pushed.evicted = (inner.oldest_unsent..end).collect();
             inner.oldest_unsent = end;
-            inner.forget(pushed.evicted.len() as u64);
+            inner.kept.forget(pushed.evicted.len() as u64);
         }
         pushed.first_seq = Some(inner.next_seq);
         pushed.stored = count;
         inner.next_seq += count64;
-        inner.stored_messages += count64;
-        inner.stored_bytes += bytes;
+        inner.kept.add(count64, bytes);
         inner.unsettled += 1;
         pushed
     }
@@ -341,8 +338,7 @@ impl SessionQueue {
         let mut inner = self.lock();
         let first = inner.next_seq;
         inner.next_seq += count;
-        inner.stored_messages += count;
-        inner.stored_bytes += bytes;
+        inner.kept.add(count, bytes);
         first
     }
 
@@ -370,10 +366,7 @@ impl SessionQueue {
         inner.reader = None;
         inner.ring = VecDeque::new();
         inner.oldest_unsent = next;
-        inner.pushed_messages = 0;
-        inner.pushed_bytes = 0;
-        self.taken_messages.store(0, Ordering::Relaxed);
-        self.taken_bytes.store(0, Ordering::Relaxed);
+        self.forget_ring(&mut inner);
         let waiters = std::mem::take(&mut inner.waiters);
         drop(inner);
         waiters.into_iter().for_each(Waker::wake);
@@ -409,9 +402,19 @@ impl SessionQueue {
         let taken = self.taken_messages.load(Ordering::Relaxed) + messages;
         self.taken_messages.store(taken, Ordering::Relaxed);
         self.taken_bytes.store(self.taken_bytes.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+        Gauge::WaitingMessages.add(-messages.cast_signed());
+        Gauge::WaitingBytes.add(-bytes.cast_signed());
         if self.has_waiters.load(Ordering::Acquire) {
             self.release_waiters(taken);
         }
+    }
+
+    /// Nothing is on its way to the reader any more.
+    fn forget_ring(&self, inner: &mut Inner) {
+        let (messages, bytes) = (std::mem::take(&mut inner.pushed_messages), std::mem::take(&mut inner.pushed_bytes));
+        let taken = (self.taken_messages.swap(0, Ordering::Relaxed), self.taken_bytes.swap(0, Ordering::Relaxed));
+        Gauge::WaitingMessages.add(taken.0.cast_signed() - messages.cast_signed());
+        Gauge::WaitingBytes.add(taken.1.cast_signed() - bytes.cast_signed());
     }
 
     fn release_waiters(&self, taken: u64) {
@@ -443,7 +446,7 @@ impl SessionQueue {
     /// Counts entries of the store that are finished.
     pub fn finished(&self, count: u64) {
         if count > 0 {
-            self.lock().forget(count);
+            self.lock().kept.forget(count);
         }
     }
 }
@@ -455,10 +458,10 @@ impl Inner {
         match self.kind {
             Kind::Persistent => {
                 self.spilled = true;
-                Counter::MessagesDropped.add(messages - u64::from(durable));
+                Counter::DroppedSlow.add(messages - u64::from(durable));
             }
             Kind::Volatile => {
-                Counter::MessagesDropped.add(messages);
+                Counter::DroppedSlow.add(messages);
                 self.overflowed |= durable > 0;
                 if self.overflowed {
                     pushed.wake = self.reader.take();
@@ -466,13 +469,12 @@ impl Inner {
             }
         }
     }
+}
 
-    /// Sizes of single entries are not kept: the mean stands in for them.
-    fn forget(&mut self, count: u64) {
-        let count = count.min(self.stored_messages);
-        let mean = self.stored_bytes.checked_div(self.stored_messages).unwrap_or(0);
-        self.stored_messages -= count;
-        self.stored_bytes = if self.stored_messages == 0 { 0 } else { self.stored_bytes - mean * count };
+impl Drop for SessionQueue {
+    fn drop(&mut self) {
+        let mut inner = self.lock();
+        self.forget_ring(&mut inner);
     }
 }
 

@@ -12,7 +12,7 @@ use std::task::Waker;
 use dashmap::DashMap;
 
 use crate::delivery::Yield;
-use crate::telemetry::metrics::Gauge;
+use crate::telemetry::metrics::{Counter, Gauge};
 
 /// What a connection is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,7 @@ impl Live {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.live.connections.remove(&self.control.id);
+        Counter::ConnectionsClosed.one();
         Gauge::Connections.add(-1);
     }
 }

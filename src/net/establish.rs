@@ -20,6 +20,7 @@ use crate::identity::switch::{CleanSessionPolicy, Profile, QueueOverflow};
 use crate::mqtt::{ReasonCode, Version};
 use crate::session::{KeepAlive, Session, Terms, Will};
 use crate::store::Batch;
+use crate::telemetry::metrics::Counter;
 use tokio::net::TcpStream;
 
 use super::Settings;
@@ -97,6 +98,7 @@ async fn begin(
     let connecting = Connecting { node, transport, peer: Arc::new(peer), input: Vec::new() };
     let (mut connecting, length) =
         connecting.await_connect(settings.connect_timeout, settings.max_connect_bytes).await?;
+    Counter::PacketsReceived.one();
     let packet: Vec<u8> = connecting.input.drain(..length).collect();
     connecting.connect(&packet, &settings, entered, admitted).await
 }
@@ -202,6 +204,7 @@ impl Connecting {
         if self.transport.send(&words).is_err() {
             return Failed::Quietly;
         }
+        Counter::AnswersSent.one();
         self.transport.close_notify();
         Failed::Saying(self.transport.into_socket())
     }
@@ -324,6 +327,8 @@ impl Connecting {
             kept => kept,
         };
         let present = kept.is_some();
+        Counter::SessionsOpened.one();
+        Counter::SessionsResumed.add(u64::from(present));
         // What an earlier connection stored is delivered, even if this is the last.
         let kind = if terms.session_expiry > 0 || present { Kind::Persistent } else { Kind::Volatile };
         let keep_alive = keep_alive(connect, settings);

@@ -15,6 +15,7 @@ use crate::identity::admission::ListenerScope;
 use crate::identity::handshake::ListenerTls;
 use crate::identity::refusal::{Refusal, Stage};
 use crate::shutdown::Tasks;
+use crate::telemetry::metrics::Counter;
 
 use super::shared::Node;
 use super::{ListenerSettings, establish};
@@ -72,6 +73,7 @@ impl Listener {
     }
 
     fn welcome(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr, node: &Arc<Node>) {
+        Counter::ConnectionsAccepted.one();
         let settings = node.settings.load();
         let seats = node.limits.admit(peer, &settings).and_then(|admitted| {
             let shaking = admitted.shake(&settings)?;
@@ -84,6 +86,7 @@ impl Listener {
                 node.tasks.spawn("handshake", begin);
             }
             Err(reason) => {
+                Counter::ConnectionsShed.one();
                 let detail = "a bound on connections or handshakes is reached";
                 let mut refusal = Refusal::new(Stage::Handshake, reason, detail, node.clock.wall());
                 refusal.peer = Some(peer);

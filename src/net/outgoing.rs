@@ -220,7 +220,7 @@ impl Outgoing {
             let qos = entry.qos.min(entry.message.qos);
             let seq = (entry.seq != VOLATILE).then_some(entry.seq);
             if entry.message.expires_at.is_some_and(|at| at <= drain.now) {
-                Counter::MessagesExpired.one();
+                Counter::DroppedExpired.one();
                 seq.into_iter().for_each(|seq| drain.session.outbound_mut().skip(seq));
             } else if qos == Qos::AtMostOnce {
                 write_entry(drain, entry, qos, None, false);
@@ -307,7 +307,7 @@ impl Outgoing {
         }
         let Some(frames) = run.parcel.frames(run.start, run.end) else { return false };
         drain.out.extend_from_slice(frames);
-        Counter::MessagesSent.add(u64::from(run.end - run.start));
+        Counter::SentQos0.add(u64::from(run.end - run.start));
         true
     }
 
@@ -359,7 +359,7 @@ fn write_message(
                 place.copy_from_slice(&packet_id.to_be_bytes());
             }
         }
-        Counter::MessagesSent.one();
+        Counter::sent(qos.bits()).one();
         return;
     }
     let expiry = message.expiry.map(|seconds| born + u64::from(seconds) * 1000);
@@ -413,14 +413,14 @@ fn write_shaped(
     };
     if codec::publish::encoded_len(version, &publish) > limit {
         // [MQTT-3.1.2-25]: as if it had been sent and answered.
-        Counter::MessagesDropped.one();
+        Counter::DroppedLarge.one();
         if let Some(id) = shape.packet_id {
             drain.session.outbound_mut().abandon_id(id);
         }
         return;
     }
     codec::publish::encode(drain.out, version, &publish);
-    Counter::MessagesSent.one();
+    Counter::sent(shape.qos.bits()).one();
 }
 
 /// Whole seconds left, at least one: what has expired is not sent

@@ -12,6 +12,7 @@ use crate::mqtt::{ClientId, TenantId};
 use crate::session::Session;
 use crate::shutdown::Tasks;
 use crate::store::Store;
+use crate::telemetry::metrics::Counter;
 
 use super::control::Live;
 use super::limits::Limits;
@@ -104,6 +105,7 @@ pub fn due(node: &Node, due: &Due) {
     match event {
         Event::Expire => {
             let Some(mut parked) = domain.registry.expire(key, *generation) else { return };
+            Counter::SessionsExpired.one();
             let mailbox = Mailbox(Arc::clone(&parked.queue));
             let Resting { session, rights } = &mut parked.session;
             if let Some(will) = session.take_will() {

@@ -96,7 +96,14 @@ impl Ring {
         self.waiting.len()
     }
 
-    pub(super) fn release(&mut self, durable: u64, version: Version, out: &mut Vec<u8>, received: &mut Received) {
+    pub(super) fn release(
+        &mut self,
+        durable: u64,
+        version: Version,
+        out: &mut Vec<u8>,
+        received: &mut Received,
+    ) -> u64 {
+        let before = self.first;
         while let Some(waiting) = self.waiting.front()
             && waiting.position <= durable
         {
@@ -115,5 +122,6 @@ impl Ring {
         if self.waiting.is_empty() && self.waiting.capacity() > 1024 {
             self.waiting = VecDeque::new();
         }
+        self.first - before
     }
 }

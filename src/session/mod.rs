@@ -478,9 +478,10 @@ impl Session {
         self.answers.waiting_for()
     }
 
-    /// Writes every answer whose position is at most `durable`, in order.
-    pub fn release(&mut self, durable: u64, out: &mut Vec<u8>) {
-        self.answers.release(durable, self.terms.version, out, &mut self.received);
+    /// Writes every answer whose position is at most `durable`, in order, and
+    /// tells how many there were.
+    pub fn release(&mut self, durable: u64, out: &mut Vec<u8>) -> u64 {
+        self.answers.release(durable, self.terms.version, out, &mut self.received)
     }
 
     /// How many answers wait.

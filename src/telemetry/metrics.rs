@@ -35,37 +35,48 @@ macro_rules! listed {
 }
 
 listed! {
-    /// A number that only grows.
+    /// A number that only grows. Those of one family stand side by side.
     Counter {
         ConnectionsAccepted "certus_connections_accepted_total" "Sockets accepted"
-        ConnectionsClosed "certus_connections_closed_total" "Sockets closed again"
-        ConnectionsShed "certus_connections_shed_total" "Sockets closed at once because a limit was reached"
-        HandshakesFull "certus_handshakes_full_total" "TLS handshakes completed with a certificate exchange"
-        HandshakesResumed "certus_handshakes_resumed_total" "TLS handshakes completed by a ticket"
-        HandshakesFailed "certus_handshakes_failed_total" "TLS handshakes that failed"
-        VerdictCacheHits "certus_verdict_cache_hits_total" "Chain verdicts answered from the cache"
-        VerdictCacheMisses "certus_verdict_cache_misses_total" "Chain verdicts worked out"
+        ConnectionsShed "certus_connections_shed_total" "Sockets closed at once because a bound was reached"
+        ConnectionsClosed "certus_connections_closed_total" "Connections that ended"
+        HandshakesFull r#"certus_handshakes_total{verdict="full"}"# "TLS handshakes by how they ended"
+        HandshakesResumed r#"certus_handshakes_total{verdict="resumed"}"# "TLS handshakes by how they ended"
+        HandshakesFailed r#"certus_handshakes_total{verdict="failed"}"# "TLS handshakes by how they ended"
         SessionsOpened "certus_sessions_opened_total" "CONNECT packets answered with success"
         SessionsResumed "certus_sessions_resumed_total" "Sessions found present at CONNECT"
         SessionsTakenOver "certus_sessions_taken_over_total" "Connections closed because their principal connected again"
         SessionsExpired "certus_sessions_expired_total" "Sessions removed because their time was over"
-        Refusals "certus_refusals_total" "Connections refused, for whatever reason"
         TrustWithdrawn "certus_trust_withdrawn_total" "Live connections closed because trust no longer admits them"
-        Violations "certus_violations_total" "Connections closed for a breach of the protocol"
-        KeepAliveExpired "certus_keep_alive_expired_total" "Connections closed because they fell silent"
+        KeepAliveExpired r#"certus_violations_total{kind="keep_alive"}"# "Connections closed for a breach of the protocol or of a bound"
+        MalformedPackets r#"certus_violations_total{kind="malformed"}"# "Connections closed for a breach of the protocol or of a bound"
+        PacketsTooLarge r#"certus_violations_total{kind="packet_too_large"}"# "Connections closed for a breach of the protocol or of a bound"
+        ReceiveMaximumExceeded r#"certus_violations_total{kind="receive_maximum"}"# "Connections closed for a breach of the protocol or of a bound"
+        SlowReaders r#"certus_violations_total{kind="slow_reader"}"# "Connections closed for a breach of the protocol or of a bound"
+        TopicAliases r#"certus_violations_total{kind="topic_alias"}"# "Connections closed for a breach of the protocol or of a bound"
+        TopicLevels r#"certus_violations_total{kind="topic_levels"}"# "Connections closed for a breach of the protocol or of a bound"
+        OtherViolations r#"certus_violations_total{kind="other"}"# "Connections closed for a breach of the protocol or of a bound"
         WillsPublished "certus_wills_published_total" "Will messages published"
-        PacketsReceived "certus_packets_received_total" "Control packets decoded"
-        PacketsSent "certus_packets_sent_total" "Control packets encoded"
-        BytesReceived "certus_bytes_received_total" "MQTT bytes read"
+        PacketsReceived "certus_packets_received_total" "Control packets read"
+        AnswersSent "certus_answers_sent_total" "Control packets sent, PUBLISH left out"
+        BytesReceived "certus_bytes_received_total" "Bytes read from clients, TLS included"
         BytesSent "certus_bytes_sent_total" "MQTT bytes written"
-        MessagesReceived "certus_messages_received_total" "PUBLISH packets accepted from clients"
-        MessagesRouted "certus_messages_routed_total" "Entries made in session queues"
-        MessagesSent "certus_messages_sent_total" "PUBLISH packets sent to clients"
+        ReceivedQos0 r#"certus_messages_received_total{qos="0"}"# "PUBLISH packets read from clients"
+        ReceivedQos1 r#"certus_messages_received_total{qos="1"}"# "PUBLISH packets read from clients"
+        ReceivedQos2 r#"certus_messages_received_total{qos="2"}"# "PUBLISH packets read from clients"
+        MessagesRouted "certus_messages_routed_total" "Messages offered to session queues, one for each recipient"
+        SentQos0 r#"certus_messages_sent_total{qos="0"}"# "PUBLISH packets sent to clients, repetitions included"
+        SentQos1 r#"certus_messages_sent_total{qos="1"}"# "PUBLISH packets sent to clients, repetitions included"
+        SentQos2 r#"certus_messages_sent_total{qos="2"}"# "PUBLISH packets sent to clients, repetitions included"
         MessagesUnrouted "certus_messages_unrouted_total" "Messages without a recipient"
-        MessagesDropped "certus_messages_dropped_total" "Messages dropped because a queue was full"
-        MessagesExpired "certus_messages_expired_total" "Messages dropped because they were too old"
+        DroppedAway r#"certus_messages_dropped_total{cause="queue_full"}"# "Messages that a recipient did not get"
+        DroppedSlow r#"certus_messages_dropped_total{cause="slow_reader"}"# "Messages that a recipient did not get"
+        DroppedLarge r#"certus_messages_dropped_total{cause="packet_too_large"}"# "Messages that a recipient did not get"
+        DroppedExpired r#"certus_messages_dropped_total{cause="expired"}"# "Messages that a recipient did not get"
         MessagesDenied "certus_messages_denied_total" "Messages refused by the rights of their sender"
-        SubscriptionsDenied "certus_subscriptions_denied_total" "Subscriptions refused by the rights of their client"
+        RetainedRefused "certus_retained_refused_total" "Messages refused because the tenant retains as many as it may"
+        SubscriptionsDenied r#"certus_subscriptions_refused_total{cause="no_right"}"# "Subscriptions refused"
+        SubscriptionsBeyond r#"certus_subscriptions_refused_total{cause="bound"}"# "Subscriptions refused"
         Turns "certus_turns_total" "Turns taken by connection drivers"
         Parcels "certus_parcels_total" "Parcels made"
         ParcelCopies "certus_parcel_copies_total" "Copies of a parcel's bytes"
@@ -76,7 +87,7 @@ listed! {
         SlotHits "certus_topic_slot_hits_total" "Publishes routed from the slot of their connection"
         SlotMisses "certus_topic_slot_misses_total" "Publishes routed by a full look-up"
         StoreAppends "certus_store_appends_total" "Batches appended to the store"
-        StoreCommits "certus_store_commits_total" "Groups of batches made durable"
+        StoreRefusals "certus_store_refusals_total" "Batches that the store did not take"
         Panics "certus_panics_total" "Tasks and threads ended by a panic, which is a bug"
     }
 }
@@ -84,14 +95,16 @@ listed! {
 listed! {
     /// A number that grows and shrinks.
     Gauge {
-        Connections "certus_connections" "Open connections"
-        HandshakesInProgress "certus_handshakes_in_progress" "TLS handshakes that are under way"
+        Connections "certus_connections" "Open connections, those in their handshake included"
+        HandshakesInProgress "certus_handshakes_in_progress" "Handshakes that are under way"
         Sessions "certus_sessions" "Sessions, connected or not"
         Subscriptions "certus_subscriptions" "Subscriptions in the routers"
         RetainedMessages "certus_retained_messages" "Retained messages"
         RetainedBytes "certus_retained_bytes" "Bytes of retained messages"
-        QueuedMessages "certus_queued_messages" "Messages that wait in session queues"
-        QueuedBytes "certus_queued_bytes" "Bytes that wait in session queues"
+        WaitingMessages r#"certus_queue_messages{place="ring"}"# "Messages in session queues: on their way to a connected client (ring), or kept until it has them (store)"
+        StoredMessages r#"certus_queue_messages{place="store"}"# "Messages in session queues: on their way to a connected client (ring), or kept until it has them (store)"
+        WaitingBytes r#"certus_queue_bytes{place="ring"}"# "Bytes in session queues, counted once for each recipient"
+        StoredBytes r#"certus_queue_bytes{place="store"}"# "Bytes in session queues, counted once for each recipient"
         ParcelBytes "certus_parcel_bytes" "Bytes of parcels that somebody still holds"
     }
 }
@@ -187,6 +200,26 @@ impl Counter {
         self.add(1);
     }
 
+    /// What counts received messages of a QoS.
+    #[must_use]
+    pub const fn received(qos: u8) -> Self {
+        match qos {
+            0 => Self::ReceivedQos0,
+            1 => Self::ReceivedQos1,
+            _ => Self::ReceivedQos2,
+        }
+    }
+
+    /// What counts sent messages of a QoS.
+    #[must_use]
+    pub const fn sent(qos: u8) -> Self {
+        match qos {
+            0 => Self::SentQos0,
+            1 => Self::SentQos1,
+            _ => Self::SentQos2,
+        }
+    }
+
     /// The sum over all threads. May miss additions of this very moment.
     pub fn total(self) -> u64 {
         sum(self as usize)
@@ -210,15 +243,30 @@ impl Gauge {
 /// All metrics in the text form that Prometheus reads.
 pub fn exposition() -> String {
     let mut text = String::with_capacity(CELLS * 128);
+    let mut last = "";
     for counter in Counter::ALL {
-        let (name, help) = (counter.name(), counter.help());
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}", counter.total());
+        last = head(&mut text, last, counter.name(), counter.help(), "counter");
+        let _ = writeln!(text, "{} {}", counter.name(), counter.total());
     }
     for gauge in Gauge::ALL {
-        let (name, help) = (gauge.name(), gauge.help());
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}", gauge.value());
+        last = head(&mut text, last, gauge.name(), gauge.help(), "gauge");
+        let _ = writeln!(text, "{} {}", gauge.name(), gauge.value());
     }
     text
+}
+
+/// A family is described once, in front of its first member.
+fn head(text: &mut String, last: &str, name: &'static str, help: &str, kind: &str) -> &'static str {
+    let family = family(name);
+    if family != last {
+        let _ = writeln!(text, "# HELP {family} {help}\n# TYPE {family} {kind}");
+    }
+    family
+}
+
+/// A name without its labels.
+fn family(name: &str) -> &str {
+    name.split('{').next().unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -241,9 +289,19 @@ mod tests {
     #[test]
     fn names_are_unique_and_counters_end_in_total() {
         let counters = Counter::ALL.iter().map(|counter| counter.name());
-        assert!(counters.clone().all(|name| name.ends_with("_total")));
+        assert!(counters.clone().all(|name| family(name).ends_with("_total")));
         let names: BTreeSet<_> = counters.chain(Gauge::ALL.iter().map(|gauge| gauge.name())).collect();
         assert_eq!(names.len(), CELLS - 1);
         assert!(names.iter().all(|name| exposition().contains(&format!("\n{name} "))));
+    }
+
+    /// Prometheus refuses a family that is described twice or torn apart.
+    #[test]
+    fn a_family_is_described_once() {
+        let text = exposition();
+        let described: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        let families: BTreeSet<_> = described.iter().copied().collect();
+        assert_eq!(described.len(), families.len());
+        assert!(described.len() < CELLS - 10, "some have several members");
     }
 }

@@ -8,8 +8,9 @@ use crate::delivery::{Domain, EPOCH, Mailbox, Parked, Progress, Publisher};
 use crate::identity::policy::Rights;
 use crate::identity::switch::OnForbiddenPublish;
 use crate::mqtt::{MessageId, ReasonCode};
-use crate::session::{Session, Will};
+use crate::session::{Session, Violation, Will};
 use crate::store::Batch;
+use crate::telemetry::metrics::Counter;
 
 use super::super::shared::{Due, Event, Node, Resting};
 use super::super::{encode, remember};
@@ -35,6 +36,16 @@ impl Ending {
         }
     }
 
+    /// What it is counted as, when somebody should look at it.
+    fn count(&self) {
+        match self {
+            Self::TakenOver => Counter::SessionsTakenOver.one(),
+            Self::Refused(_) => Counter::TrustWithdrawn.one(),
+            Self::Violated(violation) => counter_of(violation).one(),
+            Self::Disconnected { .. } | Self::Lost(_) | Self::Forbidden(_) | Self::ShutDown | Self::Panicked => {}
+        }
+    }
+
     fn keeps_will(&self) -> bool {
         !matches!(self, Self::Disconnected { with_will: false })
     }
@@ -51,6 +62,19 @@ impl Ending {
             Self::ShutDown => "the broker stops".to_owned(),
             Self::Panicked => "an internal error".to_owned(),
         }
+    }
+}
+
+fn counter_of(violation: &Violation) -> Counter {
+    match violation {
+        Violation::KeepAlive => Counter::KeepAliveExpired,
+        Violation::Malformed(error) if error.reason() == ReasonCode::PacketTooLarge => Counter::PacketsTooLarge,
+        Violation::Malformed(_) => Counter::MalformedPackets,
+        Violation::ReceiveMaximum(_) => Counter::ReceiveMaximumExceeded,
+        Violation::SlowReader => Counter::SlowReaders,
+        Violation::TopicAlias(_) => Counter::TopicAliases,
+        Violation::TopicLevels(_) => Counter::TopicLevels,
+        _ => Counter::OtherViolations,
     }
 }
 
@@ -81,6 +105,7 @@ impl Connection {
     }
 
     fn log(&self, ending: &Ending, session: &Session) {
+        ending.count();
         let control = &self.parts.entered.control;
         let (client_id, tenant) = (session.client_id().as_str(), self.parts.domain.tenant().as_str());
         let (connection, peer) = (control.id(), control.peer());
@@ -121,7 +146,8 @@ impl Connection {
             // AUTH-12: a second CONNACK says that the connection ends.
             ConnAck::refusal(reason).encode(version, &mut words);
         }
-        let _ = transport.send(&words);
+        let sent = transport.send(&words);
+        Counter::AnswersSent.add(u64::from(!words.is_empty() && sent.is_ok()));
         transport.close_notify();
     }
 
@@ -193,6 +219,7 @@ pub(in crate::net) fn publish_will(
         tracing::warn!(tenant = domain.tenant().as_str(), topic = &*will.topic, "a will was not published: no right");
         return;
     };
+    Counter::WillsPublished.one();
     let now = node.clock.unix_millis();
     let uid = mailbox.0.uid();
     let publisher = Publisher { uid, counter: mailbox.0.count_published(1), now };
@@ -200,6 +227,7 @@ pub(in crate::net) fn publish_will(
         let id = MessageId { publisher: uid.0, epoch: EPOCH, counter: mailbox.0.count_published(1) };
         let log = || domain.append(Batch { ops: vec![remember::retained(domain.tenant(), &message)] });
         if domain.retained.set(&message, id, now, log).is_err() {
+            Counter::RetainedRefused.one();
             tracing::warn!(tenant = domain.tenant().as_str(), topic = &*will.topic, "a will was not retained: full");
         }
     }

@@ -372,10 +372,12 @@ impl Connection {
         let Some(session) = &mut self.session else { return Ok(()) };
         loop {
             let durable = node.store.durable();
-            for _ in 0..std::mem::take(&mut self.pongs) {
+            let pongs = std::mem::take(&mut self.pongs);
+            for _ in 0..pongs {
                 Packet::PingResp.encode(session.terms().version, out);
             }
-            session.release(durable.0, out);
+            let answers = session.release(durable.0, out);
+            Counter::AnswersSent.add(answers + u64::from(pongs));
             self.greeted |= !out.is_empty();
             let drained = if self.greeted {
                 let now = node.clock.unix_millis();

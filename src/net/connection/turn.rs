@@ -48,7 +48,7 @@ impl Connection {
 
     fn handle_all(&mut self, cx: &mut Context<'_>, input: &[u8], buffers: &mut Buffers) -> Result<Handled, Ending> {
         let limit = self.parts.admission.tenant.switches.max_packet as usize;
-        let mut bytes = 0;
+        let (mut bytes, mut packets) = (0, 0);
         let mut outcome = Ok(());
         while self.leaving.is_none() && self.fanout.is_none() {
             let rest = input.get(bytes..).unwrap_or_default();
@@ -61,11 +61,13 @@ impl Connection {
                 }
             };
             bytes += frame.len;
+            packets += 1;
             outcome = self.handle(&frame, cx, buffers);
             if outcome.is_err() {
                 break;
             }
         }
+        Counter::PacketsReceived.add(packets);
         // What came before a breach was well formed: it is routed all the same.
         let stopped = self.hand_over(cx, buffers);
         outcome.map(|()| Handled { bytes, stopped })
@@ -88,7 +90,7 @@ impl Connection {
     }
 
     fn handle_publish(&mut self, publish: &codec::Publish<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
-        Counter::MessagesReceived.one();
+        Counter::received(publish.qos.bits()).one();
         let Some(session) = &mut self.session else { return Ok(()) };
         let levels = session.terms().max_topic_levels;
         let written = publish.topic.map_or("", TopicName::as_str);
@@ -119,6 +121,7 @@ impl Connection {
         message.retain &= parts.admission.tenant.switches.retain == Retain::Store;
         if message.retain {
             let Some(position) = retain(parts, &message) else {
+                Counter::RetainedRefused.one();
                 answer.into_iter().for_each(|answer| session.refuse(answer, ReasonCode::QuotaExceeded));
                 return Ok(());
             };
@@ -186,7 +189,12 @@ impl Connection {
 
     fn grant(&mut self, wish: Wish) -> Result<Grant, Ending> {
         let (subscription, existed) = match wish {
-            Wish::Refused(reason) => return Ok(Grant::Refused(reason)),
+            Wish::Refused(reason) => {
+                if reason == ReasonCode::QuotaExceeded {
+                    Counter::SubscriptionsBeyond.one();
+                }
+                return Ok(Grant::Refused(reason));
+            }
             Wish::Subscribe { subscription, existed } => (subscription, existed),
         };
         let Ok(permit) = self.parts.admission.rights.subscribe(&subscription.filter) else {

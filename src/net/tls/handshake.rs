@@ -10,6 +10,7 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use crate::identity::admission::Peer;
 use crate::identity::capture::{capture, refusal_of};
+use crate::telemetry::metrics::Counter;
 
 use super::super::listener::Listener;
 use super::super::shared::Node;
@@ -39,6 +40,10 @@ pub(in crate::net) async fn shake(
     match result {
         Ok((stream, name)) => {
             let (socket, connection) = stream.into_inner();
+            match connection.handshake_kind() {
+                Some(rustls::HandshakeKind::Resumed) => Counter::HandshakesResumed.one(),
+                _ => Counter::HandshakesFull.one(),
+            }
             peer.server_name = name;
             peer.chain = connection
                 .peer_certificates()
@@ -50,6 +55,7 @@ pub(in crate::net) async fn shake(
             Some((Transport::tls(socket, connection), peer))
         }
         Err(error) => {
+            Counter::HandshakesFailed.one();
             node.refusals.record(refusal_of(&error, found, node.clock.wall()).at(&peer));
             None
         }
