@@ -181,7 +181,7 @@ fn fire(wake: Option<(*const SessionQueue, Waker)>) {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
-    Settle,
+    Settle(u64),
     Nudge,
 }
 
@@ -253,7 +253,7 @@ impl Fanout {
             let entry = QueueEntry { seq, qos, retain, subscription_ids: ids.collect(), message };
             self.batch.push(Op::Enqueue { session, entry });
         }
-        self.owed.push((Arc::clone(&recipient.queue), Owed::Settle));
+        self.owed.push((Arc::clone(&recipient.queue), Owed::Settle(first)));
     }
 
     /// The message at `index`, copied out of the parcel once for all queues.
@@ -283,7 +283,7 @@ impl Fanout {
         self.parcel.appended_at(position);
         for (queue, owed) in self.owed {
             match owed {
-                Owed::Settle => queue.settle(),
+                Owed::Settle(first) => queue.settle(first),
                 Owed::Nudge => queue.nudge(),
             }
         }

@@ -144,7 +144,7 @@ struct Inner {
     spilled: bool,
     /// Runs whose numbers are given and whose batch is not appended yet. A
     /// reader of the store waits for them, else it would read past them.
-    unsettled: u32,
+    unsettled: Vec<u64>,
     overflowed: bool,
     kept: Kept,
     /// The first entry that may be evicted.
@@ -169,7 +169,7 @@ impl SessionQueue {
                 pushed_bytes: 0,
                 next_seq,
                 spilled: true,
-                unsettled: 0,
+                unsettled: Vec::new(),
                 overflowed: false,
                 kept: Kept::default(),
                 oldest_unsent: next_seq,
@@ -303,16 +303,19 @@ impl SessionQueue {
         pushed.stored = count;
         inner.next_seq += count64;
         inner.kept.add(count64, bytes);
-        inner.unsettled += 1;
+        inner.unsettled.push(inner.next_seq - count64);
         pushed
     }
 
     /// Says that a run that was pushed is appended, so that the store may be
     /// read up to it. Wakes a reader that waited for this.
-    pub fn settle(&self) {
+    pub fn settle(&self, first: u64) {
         let mut inner = self.lock();
-        inner.unsettled = inner.unsettled.saturating_sub(1);
-        let wake = if inner.unsettled == 0 && inner.spilled { inner.reader.take() } else { None };
+        let before = inner.settled_until();
+        if let Some(index) = inner.unsettled.iter().position(|unsettled| *unsettled == first) {
+            inner.unsettled.swap_remove(index);
+        }
+        let wake = if inner.spilled && inner.settled_until() > before { inner.reader.take() } else { None };
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
     }
@@ -321,10 +324,10 @@ impl SessionQueue {
     /// reader is woken when it does.
     pub fn is_settled(&self, waker: &Waker) -> bool {
         let mut inner = self.lock();
-        if inner.unsettled > 0 {
+        if !inner.unsettled.is_empty() {
             inner.reader = Some(waker.clone());
         }
-        inner.unsettled == 0
+        inner.unsettled.is_empty()
     }
 
     /// Wakes the reader: deliveries that waited for the disk may leave.
@@ -384,10 +387,11 @@ impl SessionQueue {
             return Reading::Items;
         }
         if inner.spilled {
-            if inner.unsettled == 0 && next < inner.next_seq {
-                return Reading::Stored { until: inner.next_seq };
+            let until = inner.settled_until();
+            if next < until {
+                return Reading::Stored { until };
             }
-            inner.spilled = inner.unsettled > 0;
+            inner.spilled = !inner.unsettled.is_empty();
         }
         inner.reader = Some(waker.clone());
         if inner.ring.capacity() > 64 {
@@ -452,6 +456,12 @@ impl SessionQueue {
 }
 
 impl Inner {
+    /// Behind the last number that the store is sure to know, as are all
+    /// before it.
+    fn settled_until(&self) -> u64 {
+        self.unsettled.iter().copied().min().unwrap_or(self.next_seq)
+    }
+
     /// The ring is full: QoS 0 goes; what is stored is read from the store;
     /// the rest cannot be lost quietly, so its session ends.
     fn turn_away(&mut self, messages: u64, durable: u32, pushed: &mut Pushed) {

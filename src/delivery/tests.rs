@@ -151,7 +151,7 @@ fn a_full_ring_of_a_persistent_session_spills_into_the_store() {
     assert_eq!(queue.read(&waker, 0, &mut items), Reading::Idle);
     let parcel = parcel(Qos::AtLeastOnce, 8);
     let first = queue.push(&parcel, 0, 8, &manner(Qos::AtLeastOnce));
-    queue.settle();
+    queue.settle(0);
     let second = queue.push(&parcel, 0, 8, &manner(Qos::AtLeastOnce));
     assert_eq!((first.first_seq, second.first_seq), (Some(0), Some(8)));
     assert_eq!(queue.read(&waker, 0, &mut items), Reading::Items);
@@ -159,7 +159,7 @@ fn a_full_ring_of_a_persistent_session_spills_into_the_store() {
     assert_eq!(items.len(), 1);
     items.clear();
     assert_eq!(queue.read(&waker, 8, &mut items), Reading::Idle, "its batch was not appended yet");
-    queue.settle();
+    queue.settle(8);
     assert_eq!(queue.read(&waker, 8, &mut items), Reading::Stored { until: 16 });
     assert_eq!(queue.read(&waker, 16, &mut items), Reading::Idle);
     queue.push(&parcel, 0, 1, &manner(Qos::AtLeastOnce));
@@ -175,9 +175,28 @@ fn nobody_waits_for_a_push_that_comes_while_a_reader_arrives() {
     let (woken, waker) = waker();
     let mut items = VecDeque::new();
     assert_eq!(queue.read(&waker, 0, &mut items), Reading::Idle, "pushed, and not in the store yet");
-    queue.settle();
+    queue.settle(0);
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     assert_eq!(queue.read(&waker, 0, &mut items), Reading::Stored { until: 1 });
+}
+
+#[test]
+fn the_store_is_read_up_to_the_first_batch_that_is_not_appended() {
+    let queue = queue(Kind::Persistent, Overflow::DropOldest);
+    let parcel = parcel(Qos::AtLeastOnce, 1);
+    for _ in 0..3 {
+        queue.push(&parcel, 0, 1, &manner(Qos::AtLeastOnce));
+    }
+    queue.connect(Kind::Persistent);
+    queue.settle(0);
+    queue.settle(2);
+    let (woken, waker) = waker();
+    let mut items = VecDeque::new();
+    assert_eq!(queue.read(&waker, 0, &mut items), Reading::Stored { until: 1 });
+    assert_eq!(queue.read(&waker, 1, &mut items), Reading::Idle);
+    queue.settle(1);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert_eq!(queue.read(&waker, 1, &mut items), Reading::Stored { until: 3 });
 }
 
 /// MQTT-SES-04

@@ -71,6 +71,8 @@ pub struct Outbound {
     window: u16,
     /// The next place of a queue that keeps no places of its own.
     next_volatile: u64,
+    /// A lower place was sent behind a higher one: the front is not the lowest.
+    out_of_order: bool,
     /// Places that were finished since they were last asked for; kept only for
     /// queues that keep places.
     finished: Vec<u64>,
@@ -80,7 +82,14 @@ impl Outbound {
     /// Nothing in flight, at most `window` from now on.
     #[must_use]
     pub const fn new(window: u16) -> Self {
-        Self { slots: VecDeque::new(), unfinished: 0, window, next_volatile: 0, finished: Vec::new() }
+        Self {
+            slots: VecDeque::new(),
+            unfinished: 0,
+            window,
+            next_volatile: 0,
+            out_of_order: false,
+            finished: Vec::new(),
+        }
     }
 
     pub(super) const fn set_window(&mut self, window: u16) {
@@ -109,9 +118,14 @@ impl Outbound {
     pub fn begin(&mut self, seq: Option<u64>, qos: Qos) -> Option<u16> {
         let stored = seq.is_some();
         let seq = seq.unwrap_or(self.next_volatile);
-        if !self.has_room() || self.slots.front().is_some_and(|oldest| seq.saturating_sub(oldest.seq) >= IDS - 1) {
+        let oldest = if self.out_of_order { self.oldest() } else { self.slots.front().map(|slot| slot.seq) };
+        if !self.has_room() || oldest.is_some_and(|oldest| seq.saturating_sub(oldest) >= IDS - 1) {
             return None;
         }
+        self.out_of_order = match self.slots.back() {
+            None => false,
+            Some(last) => self.out_of_order || seq < last.seq,
+        };
         let stage = if qos == Qos::ExactlyOnce { Stage::Sent2 } else { Stage::Sent1 };
         self.slots.push_back(Slot { seq, stage, stored });
         self.unfinished += 1;

@@ -204,6 +204,11 @@ fn packet_identifiers_go_round_without_a_collision() {
     assert!(stuck.begin(Some(0), Qos::AtLeastOnce).is_some());
     assert!(stuck.begin(Some(65_533), Qos::AtLeastOnce).is_some());
     assert_eq!(stuck.begin(Some(65_534), Qos::AtLeastOnce), None, "it would come round to an unfinished one");
+    let mut late = Outbound::new(u16::MAX);
+    for seq in [100, 3] {
+        assert!(late.begin(Some(seq), Qos::AtLeastOnce).is_some());
+    }
+    assert_eq!(late.begin(Some(65_538), Qos::AtLeastOnce), None, "3 was sent late and is not finished");
 }
 
 /// [MQTT-4.4.0-1] [MQTT-4.6.0-1] [MQTT-4.3.3-6]

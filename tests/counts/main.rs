@@ -49,8 +49,8 @@ struct Counts {
 fn counts() -> Counts {
     let total = |counter: Counter| counter.total() as f64;
     Counts {
-        deliveries: total(Counter::MessagesSent),
-        received: total(Counter::MessagesReceived),
+        deliveries: [Counter::SentQos0, Counter::SentQos1, Counter::SentQos2].map(total).iter().sum(),
+        received: [Counter::ReceivedQos0, Counter::ReceivedQos1, Counter::ReceivedQos2].map(total).iter().sum(),
         parcels: total(Counter::Parcels),
         calls: total(Counter::SocketReads) + total(Counter::SocketWrites),
         records: total(Counter::TlsRecordsSent),
