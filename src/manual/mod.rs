@@ -13,6 +13,9 @@ pub mod lexicon {}
 #[doc = include_str!("lifetime-of-a-publish.md")]
 pub mod lifetime_of_a_publish {}
 
+#[doc = include_str!("data-plane.md")]
+pub mod data_plane {}
+
 #[doc = include_str!("trust.md")]
 pub mod trust {}
 
