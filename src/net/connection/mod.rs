@@ -322,7 +322,8 @@ impl Connection {
             return Ok(());
         }
         self.complete(*fanout, cx);
-        self.work_off(cx, buffers)
+        let lent = self.go_on_with_partial(buffers);
+        self.work_off(cx, buffers, lent)
     }
 
     /// Whether the client may be read. Writing goes on during every pause.
@@ -341,24 +342,19 @@ impl Connection {
 
     /// Reads once and takes the turn. Answers whether the socket may have more.
     fn read(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<bool, Ending> {
-        buffers.input.clear();
-        let kept = self.partial.len();
-        if kept > 0 {
-            buffers.input.extend_from_slice(&self.partial);
-            self.partial.clear();
-        }
+        let lent = self.go_on_with_partial(buffers);
         let unread = std::mem::take(&mut self.unread);
         let read = match self.parts.transport.poll_read(cx, &mut buffers.cipher, &mut buffers.input) {
             Poll::Pending if unread => Read::Bytes { full: true },
             Poll::Pending => {
-                self.partial.extend_from_slice(&buffers.input);
+                self.keep_partial(0, buffers, lent);
                 return Ok(false);
             }
             Poll::Ready(Ok(read)) => read,
             Poll::Ready(Err(error)) => return Err(Ending::Lost(Some(error.kind()))),
         };
         self.heard = self.parts.node.clock.now();
-        self.work_off(cx, buffers)?;
+        self.work_off(cx, buffers, lent)?;
         match read {
             Read::Closed if self.leaving.is_none() => Err(Ending::Lost(None)),
             Read::Closed => Ok(false),

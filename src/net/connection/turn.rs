@@ -28,21 +28,41 @@ struct Handled {
 }
 
 impl Connection {
+    /// Makes what earlier turns left over the input. It is moved, not copied:
+    /// a packet that comes byte by byte must not cost its length each time.
+    /// Gives the buffer that is lent meanwhile.
+    pub(super) fn go_on_with_partial(&mut self, buffers: &mut Buffers) -> Option<Vec<u8>> {
+        buffers.input.clear();
+        let own = (!self.partial.is_empty()).then(|| std::mem::take(&mut self.partial))?;
+        Some(std::mem::replace(&mut buffers.input, own))
+    }
+
+    /// Keeps what is left behind the first `handled` bytes of the input.
+    pub(super) fn keep_partial(&mut self, handled: usize, buffers: &mut Buffers, lent: Option<Vec<u8>>) {
+        self.partial = match lent {
+            Some(lent) => {
+                let mut own = std::mem::replace(&mut buffers.input, lent);
+                own.drain(..handled.min(own.len()));
+                own
+            }
+            None => buffers.input.get(handled..).unwrap_or_default().to_vec(),
+        };
+        buffers.input.clear();
+    }
+
     /// Takes every whole packet of the input; what is left is kept.
-    pub(super) fn work_off(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
-        if buffers.input.is_empty() && !self.partial.is_empty() {
-            std::mem::swap(&mut buffers.input, &mut self.partial);
-        }
+    pub(super) fn work_off(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &mut Buffers,
+        lent: Option<Vec<u8>>,
+    ) -> Result<(), Ending> {
         let input = std::mem::take(&mut buffers.input);
         let handled = self.handle_all(cx, &input, buffers);
-        let rest = match &handled {
-            Ok(handled) => input.get(handled.bytes..).unwrap_or_default(),
-            Err(_) => &[],
-        };
-        self.partial.extend_from_slice(rest);
-        self.unread |= matches!(&handled, Ok(Handled { stopped: true, .. }));
         buffers.input = input;
-        buffers.input.clear();
+        let bytes = handled.as_ref().map_or(usize::MAX, |handled| handled.bytes);
+        self.keep_partial(bytes, buffers, lent);
+        self.unread |= matches!(&handled, Ok(Handled { stopped: true, .. }));
         handled.map(|_| ())
     }
 
