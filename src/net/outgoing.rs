@@ -109,6 +109,11 @@ impl Outgoing {
         self.found.push_back((scan, messages));
     }
 
+    /// Whether what earlier searches found has left.
+    pub(super) fn may_be_filled(&self) -> bool {
+        self.found.is_empty() && self.front.is_empty()
+    }
+
     /// Lets go of memory that a burst needed, or that an idle client does not.
     pub(super) fn shrink(&mut self, most: usize) {
         if self.is_empty() && self.found.is_empty() && self.items.capacity() + self.front.capacity() > most {

@@ -19,6 +19,10 @@ use super::shared::Resting;
 /// Topics that one connection may have in mind.
 const MOST: usize = 1024;
 
+/// Bytes of topics that one connection may have in mind: a topic may be 64 KiB
+/// long.
+const MOST_BYTES: usize = 256 * 1024;
+
 /// The answer for one topic.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
@@ -42,6 +46,7 @@ pub(super) struct Slots {
     kept: Vec<Kept>,
     last: usize,
     clock: u32,
+    bytes: usize,
 }
 
 impl Slots {
@@ -78,6 +83,10 @@ impl Slots {
         Counter::SlotMisses.one();
         let slot = Slot { permit: rights.publish(topic), route: domain.route(topic, mailbox) };
         let kept = Kept { topic: topic.as_str().into(), slot, used: self.clock };
+        if self.bytes + topic.as_str().len() > MOST_BYTES {
+            self.clear();
+        }
+        self.bytes += topic.as_str().len();
         let index = match self.kept.len() {
             MOST => self.evict(),
             index => index,
@@ -95,6 +104,7 @@ impl Slots {
         let ages = self.kept.iter().map(|kept| self.clock.wrapping_sub(kept.used));
         let oldest = ages.enumerate().max_by_key(|(_, age)| *age).map_or(0, |(index, _)| index);
         if let Some(kept) = self.kept.get(oldest) {
+            self.bytes -= kept.topic.len();
             self.by_topic.remove(&kept.topic);
         }
         oldest

@@ -36,7 +36,13 @@ pub struct Ring {
     waiting: VecDeque<Waiting>,
     first: u64,
     undecided: usize,
+    /// Bytes of the packets among them.
+    bytes: usize,
 }
+
+/// Bytes of packets that count as one more answer: about what an
+/// acknowledgement takes here.
+const WEIGHT: usize = 32;
 
 impl Ring {
     pub(super) fn push(&mut self, kind: AckKind, packet_id: u16) -> Answer {
@@ -52,6 +58,7 @@ impl Ring {
     }
 
     pub(super) fn push_packet(&mut self, packet: Vec<u8>) {
+        self.bytes += packet.len();
         self.push_body(Body::Packet(packet));
     }
 
@@ -92,8 +99,10 @@ impl Ring {
         self.waiting.front().map(|waiting| waiting.position)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+    /// How many wait; long packets, such as a SUBACK of many codes, count
+    /// for as many acknowledgements as would take their space.
+    pub(super) fn weight(&self) -> usize {
+        self.waiting.len() + self.bytes / WEIGHT
     }
 
     pub(super) fn release(
@@ -108,7 +117,10 @@ impl Ring {
             && waiting.position <= durable
         {
             match &waiting.body {
-                Body::Packet(packet) => out.extend_from_slice(packet),
+                Body::Packet(packet) => {
+                    self.bytes -= packet.len();
+                    out.extend_from_slice(packet);
+                }
                 Body::Ack { kind, packet_id, reason } => {
                     if let Some(packet_id) = NonZeroU16::new(*packet_id) {
                         Ack::new(*kind, packet_id, *reason).encode(version, out);

@@ -484,10 +484,10 @@ impl Session {
         self.answers.release(durable, self.terms.version, out, &mut self.received)
     }
 
-    /// How many answers wait.
+    /// How many answers wait; a long one counts for several.
     #[must_use]
     pub fn answers_waiting(&self) -> usize {
-        self.answers.len()
+        self.answers.weight()
     }
 
     /// What was in flight when the last connection ended, in the order in

@@ -77,6 +77,12 @@ impl Subscriptions {
         self.by_filter.values()
     }
 
+    /// The one with this filter.
+    #[must_use]
+    pub fn find(&self, filter: &str) -> Option<&Subscription> {
+        self.by_filter.get(filter)
+    }
+
     pub(super) fn insert(&mut self, subscription: Subscription) {
         self.by_filter.insert(Box::from(subscription.filter.as_str()), subscription);
     }

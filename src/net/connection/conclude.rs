@@ -84,7 +84,7 @@ impl Connection {
         let Some(mut session) = self.session.take() else { return };
         self.finish_fanout(&mut session);
         self.log(&ending, &session);
-        self.say_goodbye(&ending, &session);
+        self.say_goodbye(&ending, &mut session);
         let next = self.parts.outgoing.lowest_unsent();
         self.parts.queue.disconnect(next);
         let will_waits = self.settle_will(&ending, &mut session);
@@ -120,13 +120,38 @@ impl Connection {
         }
     }
 
-    fn say_goodbye(&mut self, ending: &Ending, session: &Session) {
-        let Some(reason) = ending.reason() else { return };
-        let transport = &mut self.parts.transport;
-        if !transport.is_clean() {
+    fn say_goodbye(&mut self, ending: &Ending, session: &mut Session) {
+        if !self.parts.transport.is_clean() {
             return;
         }
-        let mut words = Vec::new();
+        if let Some(reason) = ending.reason() {
+            let mut words = Vec::new();
+            if self.greet(ending, session, &mut words) {
+                self.last_words(ending, reason, session, &mut words);
+            }
+            let sent = self.parts.transport.send(&words);
+            Counter::AnswersSent.add(u64::from(!words.is_empty() && sent.is_ok()));
+        }
+        // A client that left first can tell this end from a stream cut off.
+        self.parts.transport.close_notify();
+    }
+
+    /// Nothing goes before CONNACK [MQTT-3.2.0-1]: when it has not left yet, it
+    /// does so now, or says itself that the connection is refused. Answers
+    /// whether more may follow.
+    fn greet(&self, ending: &Ending, session: &mut Session, words: &mut Vec<u8>) -> bool {
+        if self.greeted {
+            return true;
+        }
+        if let Ending::Refused(refusal) = ending {
+            ConnAck::refusal(refusal.reason.connack()).encode(session.terms().version, words);
+            return false;
+        }
+        session.release(self.parts.node.store.durable().0, words);
+        !words.is_empty()
+    }
+
+    fn last_words(&self, ending: &Ending, reason: ReasonCode, session: &Session, words: &mut Vec<u8>) {
         let version = session.terms().version;
         let is_signalled = self.parts.admission.tenant.switches.on_forbidden_publish
             == OnForbiddenPublish::Connack5Close
@@ -137,18 +162,16 @@ impl Connection {
                 properties.reason_string(&ending.text());
             }
             let packet = Disconnect { reason, properties: properties.as_properties() };
-            packet.encode(version, &mut words);
-            if words.len() > session.terms().max_packet_out as usize {
-                words.clear();
-                Disconnect::new(reason).encode(version, &mut words);
+            let start = words.len();
+            packet.encode(version, words);
+            if words.len() - start > session.terms().max_packet_out as usize {
+                words.truncate(start);
+                Disconnect::new(reason).encode(version, words);
             }
         } else if is_signalled {
             // AUTH-12: a second CONNACK says that the connection ends.
-            ConnAck::refusal(reason).encode(version, &mut words);
+            ConnAck::refusal(reason).encode(version, words);
         }
-        let sent = transport.send(&words);
-        Counter::AnswersSent.add(u64::from(!words.is_empty() && sent.is_ok()));
-        transport.close_notify();
     }
 
     /// Publishes the will now, or says that it waits for its delay.

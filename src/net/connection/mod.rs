@@ -17,7 +17,6 @@ mod conclude;
 mod search;
 mod turn;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -37,7 +36,7 @@ use crate::session::{KeepAlive, Session, Violation};
 use crate::store::Position;
 use crate::telemetry::metrics::Counter;
 
-use search::Search;
+use search::Searches;
 
 use super::control::{Command, Entered};
 use super::lent::{Buffers, lend};
@@ -53,6 +52,8 @@ const TURNS: usize = 4;
 const UNANSWERED: usize = 16 * 1024;
 /// Entries that the outgoing lists may have room for between turns.
 const BURST: usize = 64;
+/// PINGRESP that may wait for the socket before the client is read no further.
+const PONGS: u32 = 1024;
 /// How long a publisher waits for a recipient that is behind, at most.
 const COURTESY: Duration = Duration::from_millis(10);
 
@@ -123,7 +124,7 @@ pub(super) struct Connection {
     unread: bool,
     slots: Option<Box<Slots>>,
     fanout: Option<Box<Fanout>>,
-    searches: VecDeque<Search>,
+    searches: Searches,
     markers: u64,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -155,7 +156,7 @@ impl Connection {
             partial,
             slots: None,
             fanout: None,
-            searches: VecDeque::new(),
+            searches: Searches::default(),
             markers: 0,
             heard,
             timer: None,
@@ -183,12 +184,15 @@ impl Connection {
         let mut writable = self.flush(cx)?;
         self.go_on_with_fanout(cx, buffers)?;
         for turn in 0.. {
-            let more = if self.may_read(cx) { self.read(cx, buffers)? } else { false };
-            self.search(cx);
+            let behind = self.is_behind();
+            let mut more = if self.may_read(cx) { self.read(cx, buffers)? } else { false };
+            self.search();
             if writable {
                 self.write(cx, &mut buffers.output)?;
                 writable = self.flush(cx)?;
             }
+            // Nobody else would wake us for what the client has sent meanwhile.
+            more |= behind && !self.is_behind();
             if let Some(ending) = self.leaving.take() {
                 return Err(ending);
             }
@@ -199,6 +203,9 @@ impl Connection {
                 cx.waker().wake_by_ref();
                 break;
             }
+        }
+        if self.has_search() {
+            cx.waker().wake_by_ref();
         }
         self.settle_down();
         Ok(())
@@ -337,7 +344,13 @@ impl Connection {
             }
             self.pause = None;
         }
-        self.session.as_ref().is_some_and(|session| session.answers_waiting() < UNANSWERED)
+        !self.is_behind()
+    }
+
+    /// Whether so many answers wait that the client is read no further.
+    fn is_behind(&self) -> bool {
+        let unanswered = self.session.as_ref().map_or(0, |session| session.answers_waiting());
+        unanswered >= UNANSWERED || self.pongs >= PONGS
     }
 
     /// Reads once and takes the turn. Answers whether the socket may have more.

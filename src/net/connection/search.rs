@@ -6,8 +6,8 @@
 //! router, so what was retained comes before what is published later, and
 //! nothing falls in between.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::task::Context;
 
 use crate::delivery::{Kind, NEVER, Scan};
 use crate::mqtt::{Qos, TopicFilter};
@@ -23,33 +23,59 @@ pub(super) struct Search {
     marker: u64,
     scan: Scan,
     found: Vec<Arc<StoredMessage>>,
-    subscription: Subscription,
+    filter: TopicFilter,
+}
+
+/// The searches of one connection, in order.
+#[derive(Debug, Default)]
+pub(super) struct Searches {
+    due: VecDeque<Search>,
+    /// The filters of those that have not begun: who asks again and again for
+    /// the same filter gets one search, else a packet of a mebibyte would ask
+    /// for a hundred thousand.
+    unbegun: HashSet<TopicFilter>,
+}
+
+impl Searches {
+    pub(super) fn push(&mut self, search: Search) {
+        self.unbegun.insert(search.filter.clone());
+        self.due.push_back(search);
+    }
 }
 
 impl Connection {
     /// Holds a place for retained messages at the tail of the queue: in front
-    /// of everything that the new filter brings.
-    pub(super) fn mark(&mut self, subscription: &Subscription) -> Search {
+    /// of everything that the new filter brings. Nothing when a search for them
+    /// is due anyway.
+    pub(super) fn mark(&mut self, subscription: &Subscription) -> Option<Search> {
+        if self.searches.unbegun.contains(&subscription.filter) {
+            return None;
+        }
         self.markers += 1;
         self.parts.queue.mark(self.markers);
-        let filter: TopicFilter = subscription.filter.clone();
-        Search { marker: self.markers, scan: Scan::new(filter), found: Vec::new(), subscription: subscription.clone() }
+        let filter = subscription.filter.clone();
+        Some(Search { marker: self.markers, scan: Scan::new(filter.clone()), found: Vec::new(), filter })
+    }
+
+    /// Whether a search can be gone on with. What the last one found leaves
+    /// first: one search is all that a connection holds.
+    pub(super) fn has_search(&self) -> bool {
+        !self.searches.due.is_empty() && self.parts.outgoing.may_be_filled()
     }
 
     /// Goes on with searches for retained messages, a slice at a time.
-    pub(super) fn search(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn search(&mut self) {
         const SLICE: usize = 1024;
-        let Some(search) = self.searches.front_mut() else { return };
-        let now = self.parts.node.clock.unix_millis();
-        if !self.parts.domain.retained.scan(&mut search.scan, SLICE, now, &mut search.found) {
-            cx.waker().wake_by_ref();
+        if !self.has_search() {
             return;
         }
-        if let Some(search) = self.searches.pop_front() {
+        let Some(search) = self.searches.due.front_mut() else { return };
+        self.searches.unbegun.remove(&search.filter);
+        let now = self.parts.node.clock.unix_millis();
+        if self.parts.domain.retained.scan(&mut search.scan, SLICE, now, &mut search.found)
+            && let Some(search) = self.searches.due.pop_front()
+        {
             self.fill(search);
-        }
-        if !self.searches.is_empty() {
-            cx.waker().wake_by_ref();
         }
     }
 
@@ -57,7 +83,13 @@ impl Connection {
     /// marker; a queue that is stored gets them too.
     fn fill(&mut self, search: Search) {
         let queue = &self.parts.queue;
-        let wanted = search.subscription.options.qos;
+        // It may have been renewed with other options since, or be gone.
+        let subscriptions = self.session.as_ref().map(|session| session.subscriptions());
+        let Some(subscription) = subscriptions.and_then(|all| all.find(search.filter.as_str())) else {
+            self.parts.outgoing.fill(search.marker, Vec::new());
+            return;
+        };
+        let wanted = subscription.options.qos;
         let numbers = queue.kind() == Kind::Persistent;
         let is_stored = |message: &StoredMessage| numbers && message.qos.min(wanted) > Qos::AtMostOnce;
         let stored = search.found.iter().filter(|message| is_stored(message));
@@ -65,7 +97,7 @@ impl Connection {
         let mut seq = if count > 0 { queue.reserve(count, bytes as u64) } else { 0 };
         let mut batch = Batch::default();
         let mut entries = Vec::with_capacity(search.found.len());
-        let ids: Box<[u32]> = search.subscription.id.map(u32::from).into_iter().collect();
+        let ids: Box<[u32]> = subscription.id.map(u32::from).into_iter().collect();
         for mut message in search.found {
             let qos = message.qos.min(wanted);
             let mut place = VOLATILE;

@@ -229,7 +229,8 @@ impl Connection {
             RetainHandling::SendIfNew => !existed,
             RetainHandling::Never => false,
         };
-        let search = (wants_retained && subscription.filter.share().is_none()).then(|| self.mark(&subscription));
+        let search =
+            if wants_retained && subscription.filter.share().is_none() { self.mark(&subscription) } else { None };
         let mut options = subscription.options;
         // A bridge's own publications are not sent back to it (MQTT-CON-07).
         options.no_local |= self.parts.bridge;
@@ -240,7 +241,7 @@ impl Connection {
             subscription.id,
             &permit,
         );
-        self.searches.extend(search);
+        search.into_iter().for_each(|search| self.searches.push(search));
         Ok(Grant::Granted(subscription))
     }
 
