@@ -64,6 +64,17 @@ struct Held {
     seq: Option<u64>,
 }
 
+/// Retained messages in the place of a marker.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The marker's number.
+    pub marker: u64,
+    /// The answers that leave before them, SUBACK the last.
+    pub behind: u64,
+    /// The messages.
+    pub messages: Vec<Queued>,
+}
+
 /// What was taken from the queue and not sent.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
@@ -77,8 +88,8 @@ pub(super) struct Outgoing {
     held: VecDeque<Held>,
     /// The first number that was not taken.
     next: u64,
-    /// Retained messages by the number of their marker, once they were found.
-    found: VecDeque<(u64, Vec<Queued>)>,
+    /// Retained messages that were found.
+    found: VecDeque<Found>,
 }
 
 impl Outgoing {
@@ -105,8 +116,8 @@ impl Outgoing {
     }
 
     /// Gives the retained messages that belong in the place of a marker.
-    pub(super) fn fill(&mut self, scan: u64, messages: Vec<Queued>) {
-        self.found.push_back((scan, messages));
+    pub(super) fn fill(&mut self, found: Found) {
+        self.found.push_back(found);
     }
 
     /// Whether what earlier searches found has left.
@@ -140,13 +151,13 @@ impl Outgoing {
                         return self.blocked(drain);
                     }
                 }
-                Some(&Item::Marker(scan)) => match self.found.iter().position(|(found, _)| *found == scan) {
-                    Some(index) => {
-                        self.items.pop_front();
-                        self.front.extend(self.found.remove(index).map(|(_, found)| found).into_iter().flatten());
-                    }
-                    None => return Drained::Idle,
-                },
+                Some(&Item::Marker(marker)) => {
+                    let gone = drain.session.answers_gone();
+                    let is_ready = |found: &Found| found.marker == marker && found.behind <= gone;
+                    let Some(index) = self.found.iter().position(is_ready) else { return Drained::Idle };
+                    self.items.pop_front();
+                    self.front.extend(self.found.remove(index).into_iter().flat_map(|found| found.messages));
+                }
                 None => match self.refill(cx, drain) {
                     Some(true) => {}
                     Some(false) => return Drained::Idle,

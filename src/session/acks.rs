@@ -95,6 +95,16 @@ impl Ring {
         self.waiting.shrink_to_fit();
     }
 
+    /// How many were queued since the connection began.
+    pub(super) fn queued(&self) -> u64 {
+        self.first + self.waiting.len() as u64
+    }
+
+    /// How many have left since the connection began.
+    pub(super) const fn gone(&self) -> u64 {
+        self.first
+    }
+
     pub(super) fn waiting_for(&self) -> Option<u64> {
         self.waiting.front().map(|waiting| waiting.position)
     }

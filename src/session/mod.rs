@@ -40,6 +40,7 @@
 
 mod acks;
 mod alias;
+mod contract;
 mod inbound;
 mod outbound;
 mod subscribe;
@@ -55,6 +56,7 @@ use std::num::NonZeroU16;
 
 pub use acks::{Answer, Ring};
 pub use alias::Aliases;
+pub use contract::{Change, Output, Terms};
 pub use inbound::{Inbound, Received};
 pub use outbound::{Acknowledged, InFlight, Outbound, Stage};
 pub use subscribe::{Grant, Subscription, Subscriptions, Wish};
@@ -63,80 +65,7 @@ pub use violation::Violation;
 pub use will::Will;
 
 use crate::codec::{self, Packet};
-use crate::mqtt::{ClientId, Qos, ReasonCode, TopicFilter, Version};
-
-/// What CONNECT and the configuration fixed for one connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// The protocol version of the connection.
-    pub version: Version,
-    /// Outgoing QoS 1 and 2 messages that may be in flight: the smaller of
-    /// the client's Receive Maximum and our own bound.
-    pub send_window: u16,
-    /// Incoming QoS 1 and 2 messages that may be unfinished.
-    pub receive_maximum: u16,
-    /// The longest packet that the client takes, in bytes.
-    pub max_packet_out: u32,
-    /// Topic aliases that the client may use.
-    pub topic_alias_maximum: u16,
-    /// Subscriptions that the client may hold.
-    pub max_subscriptions: usize,
-    /// Levels that a topic or filter may have.
-    pub max_topic_levels: usize,
-    /// Whether reason strings may be sent on any packet [MQTT-3.1.2-29].
-    pub problem_information: bool,
-    /// Seconds that the session outlives the connection; `u32::MAX` never
-    /// ends, 0 ends with the connection.
-    pub session_expiry: u32,
-    /// The longest session expiry that the tenant allows, in seconds.
-    pub session_expiry_cap: u32,
-}
-
-/// What the driver must do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// The client leaves in order; the will is published only if it asks.
-    Disconnect {
-        /// DISCONNECT carried reason 0x04.
-        with_will: bool,
-    },
-    /// Write PINGRESP.
-    Pong,
-    /// Ask for the right to subscribe, subscribe, and answer with
-    /// [`Session::handle_granted`].
-    Subscribe {
-        /// Belongs to the answer.
-        packet_id: NonZeroU16,
-        /// In the order of the packet.
-        wishes: Vec<Wish>,
-    },
-    /// Take these filters out of the router.
-    Unsubscribe {
-        /// The paths as they were subscribed.
-        filters: Vec<TopicFilter>,
-    },
-}
-
-/// What a session that can be resumed must remember.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// A QoS 2 publication was received, or released.
-    Inbound {
-        /// The client's packet identifier.
-        packet_id: u16,
-        /// Received and not released.
-        held: bool,
-    },
-    /// PUBREC arrived: PUBREL is what is resent from now on.
-    Released {
-        /// The entry of the session queue.
-        seq: u64,
-    },
-    /// A subscription was made or changed.
-    Subscribed(Subscription),
-    /// A subscription ended.
-    Unsubscribed(TopicFilter),
-}
+use crate::mqtt::{ClientId, Qos, ReasonCode};
 
 /// The protocol state of one client.
 #[derive(Debug)]
@@ -482,6 +411,18 @@ impl Session {
     /// tells how many there were.
     pub fn release(&mut self, durable: u64, out: &mut Vec<u8>) -> u64 {
         self.answers.release(durable, self.terms.version, out, &mut self.received)
+    }
+
+    /// How many answers were queued since the connection began.
+    #[must_use]
+    pub fn answers_queued(&self) -> u64 {
+        self.answers.queued()
+    }
+
+    /// How many answers have left since the connection began.
+    #[must_use]
+    pub const fn answers_gone(&self) -> u64 {
+        self.answers.gone()
     }
 
     /// How many answers wait; a long one counts for several.

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 
 use super::*;
 use crate::codec::{Ack, AckKind, Publish, Subscribe, Unsubscribe};
-use crate::mqtt::{SubscriptionOptions, TopicName};
+use crate::mqtt::{SubscriptionOptions, TopicName, Version};
 
 fn terms(version: Version, session_expiry: u32) -> Terms {
     Terms {

@@ -381,13 +381,13 @@ impl Connection {
         let Some(session) = &mut self.session else { return Ok(()) };
         loop {
             let durable = node.store.durable();
-            let pongs = std::mem::take(&mut self.pongs);
+            let answers = session.release(durable.0, out);
+            self.greeted |= answers > 0;
+            let pongs = if self.greeted { std::mem::take(&mut self.pongs) } else { 0 };
             for _ in 0..pongs {
                 Packet::PingResp.encode(session.terms().version, out);
             }
-            let answers = session.release(durable.0, out);
             Counter::AnswersSent.add(answers + u64::from(pongs));
-            self.greeted |= !out.is_empty();
             let drained = if self.greeted {
                 let now = node.clock.unix_millis();
                 let queue = &self.parts.queue;

@@ -14,7 +14,7 @@ use crate::mqtt::{Qos, TopicFilter};
 use crate::session::Subscription;
 use crate::store::{Batch, Op, QueueEntry, Queued, StoredMessage};
 
-use super::super::outgoing::VOLATILE;
+use super::super::outgoing::{Found, VOLATILE};
 use super::Connection;
 
 /// A search for retained messages that a subscription asked for.
@@ -24,6 +24,8 @@ pub(super) struct Search {
     scan: Scan,
     found: Vec<Arc<StoredMessage>>,
     filter: TopicFilter,
+    /// The answers that leave first, SUBACK the last.
+    behind: u64,
 }
 
 /// The searches of one connection, in order.
@@ -53,8 +55,10 @@ impl Connection {
         }
         self.markers += 1;
         self.parts.queue.mark(self.markers);
+        // The answers so far, and the SUBACK that follows.
+        let behind = self.session.as_ref().map_or(0, |session| session.answers_queued() + 1);
         let filter = subscription.filter.clone();
-        Some(Search { marker: self.markers, scan: Scan::new(filter.clone()), found: Vec::new(), filter })
+        Some(Search { marker: self.markers, scan: Scan::new(filter.clone()), found: Vec::new(), filter, behind })
     }
 
     /// Whether a search can be gone on with. What the last one found leaves
@@ -86,7 +90,8 @@ impl Connection {
         // It may have been renewed with other options since, or be gone.
         let subscriptions = self.session.as_ref().map(|session| session.subscriptions());
         let Some(subscription) = subscriptions.and_then(|all| all.find(search.filter.as_str())) else {
-            self.parts.outgoing.fill(search.marker, Vec::new());
+            let Search { marker, behind, .. } = search;
+            self.parts.outgoing.fill(Found { marker, behind, messages: Vec::new() });
             return;
         };
         let wanted = subscription.options.qos;
@@ -120,6 +125,7 @@ impl Connection {
         // not stand in the way of the rest.
         entries.retain(|entry| position != NEVER || entry.seq == VOLATILE || entry.qos < Qos::ExactlyOnce);
         let queued = entries.into_iter().map(|entry| Queued { entry, released: false, position });
-        self.parts.outgoing.fill(search.marker, queued.collect());
+        let Search { marker, behind, .. } = search;
+        self.parts.outgoing.fill(Found { marker, behind, messages: queued.collect() });
     }
 }
