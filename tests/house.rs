@@ -98,9 +98,13 @@ const ARROWS: &[(&str, &[Part])] = &[
 /// Crates and modules of others that are at home in some rooms only: name, where, why.
 #[rustfmt::skip]
 const AT_HOME: &[(&[&str], &[&str], &str)] = &[
-    (&["rustls", "tokio_rustls", "webpki", "rustls_pki_types", "x509_parser", "rcgen", "aws_lc_rs"],
+    (&["rustls", "tokio_rustls", "webpki", "rustls_pki_types", "x509_parser", "rcgen"],
         &["src/net/tls", "src/identity/", "src/ca/", "src/bench/"],
         "TLS and certificates are judged in one room: ask identity for a verdict, net/tls for a stream"),
+    // The proof that a WebSocket's request was read is a SHA-1 digest.
+    (&["aws_lc_rs"], &["src/net/tls", "src/net/websocket/upgrade", "src/identity/", "src/ca/", "src/bench/"],
+        "digests, random numbers and keys belong to the rooms that judge and issue"),
+    (&["httparse"], &["src/net/websocket/"], "HTTP is spoken here only to leave it"),
     (&["fjall", "async_nats"], &["src/store/", "src/cluster/"], "what is durable goes through Store::append"),
     (&["toml"], &["src/config/"], "configuration has one reader; a part receives its own Settings by value"),
     (&["clap", "clap_complete"], &["src/control/cli/", "src/bench/", "src/main.rs"], "arguments are read on the command line only"),

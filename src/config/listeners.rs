@@ -18,14 +18,26 @@ use super::values;
 struct Kind {
     key: &'static str,
     tls: bool,
-    default: &'static str,
+    websocket: bool,
+    default: Option<&'static str>,
 }
 
-const KINDS: [Kind; 2] = [
-    Kind { key: "tls", tls: true, default: "0.0.0.0:8883" },
+const KINDS: [Kind; 4] = [
+    Kind { key: "tls", tls: true, websocket: false, default: Some("0.0.0.0:8883") },
     // Without TLS nobody is proved to be anybody: this machine only.
-    Kind { key: "plain", tls: false, default: "127.0.0.1:1883" },
+    Kind { key: "plain", tls: false, websocket: false, default: Some("127.0.0.1:1883") },
+    Kind { key: "ws", tls: false, websocket: true, default: None },
+    Kind { key: "wss", tls: true, websocket: true, default: None },
 ];
+
+impl Kind {
+    /// A listener of this kind without a word more than its address.
+    fn bare(&self, bind: SocketAddr, default_tenant: Option<TenantId>) -> ListenerSettings {
+        let websocket = self.websocket.then(Default::default);
+        let name = self.key.to_owned();
+        ListenerSettings { name, bind, tls: self.tls, websocket, proxies: Vec::new(), default_tenant }
+    }
+}
 
 /// A listener and where it was written.
 struct Entry {
@@ -49,7 +61,7 @@ pub(super) fn listeners(top: &Reader<'_>, tenants: &[TenantSettings]) -> Vec<Lis
     }
     if entries.is_empty() {
         let complaint =
-            Complaint::new("the broker would listen nowhere", "name at least one address under tls or plain");
+            Complaint::new("the broker would listen nowhere", "name at least one address under tls, plain, ws or wss");
         top.scope.report(table.place(), "listeners", complaint);
     }
     table.close();
@@ -58,30 +70,31 @@ pub(super) fn listeners(top: &Reader<'_>, tenants: &[TenantSettings]) -> Vec<Lis
 
 fn of_kind(table: &Reader<'_>, kind: &Kind, tenants: &[TenantSettings]) -> Vec<Entry> {
     let key = table.name_of(kind.key);
-    let first_tenant = tenants.first().map(|tenant| tenant.id.clone());
-    let make = |index: usize, bind: SocketAddr, default_tenant: Option<TenantId>, place: Place| {
-        let name = if index == 0 { kind.key.to_owned() } else { format!("{}-{}", kind.key, index + 1) };
-        Entry { settings: ListenerSettings { name, bind, tls: kind.tls, default_tenant }, key: key.clone(), place }
-    };
+    let first_tenant = || tenants.first().map(|tenant| tenant.id.clone());
     let written = written(table, kind, tenants);
-    match table.find(kind.key) {
+    let found: Vec<(ListenerSettings, Place)> = match table.find(kind.key) {
+        // What the file says beside the address goes on to hold.
         Some((Given::Text(text), place)) => {
-            let tenant_of = |index: usize| match written.get(index).or(written.first()) {
-                Some((_, tenant, _)) => tenant.clone(),
-                None => first_tenant.clone(),
-            };
-            let addresses = standing_in(table, &key, text, &place);
-            addresses.into_iter().enumerate().map(|(at, bind)| make(at, bind, tenant_of(at), place.clone())).collect()
+            let addresses = standing_in(table, &key, text, &place).into_iter().enumerate();
+            let settings = addresses.map(|(at, bind)| match written.get(at).or(written.first()) {
+                Some((settings, _)) => ListenerSettings { bind, ..settings.clone() },
+                None => kind.bare(bind, first_tenant()),
+            });
+            settings.map(|settings| (settings, place.clone())).collect()
         }
-        Some(_) => {
-            let numbered = written.into_iter().enumerate();
-            numbered.map(|(index, (bind, tenant, place))| make(index, bind, tenant, place)).collect()
-        }
+        Some(_) => written,
         None => {
-            let bind = kind.default.parse().into_iter();
-            bind.map(|bind| make(0, bind, first_tenant.clone(), table.place())).collect()
+            let bind = kind.default.and_then(|default| default.parse().ok()).into_iter();
+            bind.map(|bind| (kind.bare(bind, first_tenant()), table.place())).collect()
         }
-    }
+    };
+    let named = found.into_iter().enumerate().map(|(index, (mut settings, place))| {
+        if index > 0 {
+            settings.name = format!("{}-{}", kind.key, index + 1);
+        }
+        Entry { settings, key: key.clone(), place }
+    });
+    named.collect()
 }
 
 /// The addresses of a flag or variable: a list with commas, or `off`.
@@ -100,25 +113,61 @@ fn standing_in(table: &Reader<'_>, key: &str, text: &str, place: &Place) -> Vec<
 }
 
 /// The listeners of one kind as the file has them.
-fn written(table: &Reader<'_>, kind: &Kind, tenants: &[TenantSettings]) -> Vec<(SocketAddr, Option<TenantId>, Place)> {
+fn written(table: &Reader<'_>, kind: &Kind, tenants: &[TenantSettings]) -> Vec<(ListenerSettings, Place)> {
     let mut found = Vec::new();
     for entry in table.tables(kind.key).unwrap_or_default() {
         let bind = entry.read("bind", None, |given| values::address(given).map(Some));
         if bind.is_none() && entry.find("bind").is_none() {
             entry.complain("bind", Complaint::new("it is missing", "write bind = \"ADDRESS:PORT\""));
         }
-        let tenant = entry.read("default_tenant", None, |given| values::text(given).map(Some));
-        let known = tenants.iter().find(|known| tenant.as_deref() == Some(known.id.as_str()));
-        if let (Some(name), None) = (&tenant, known) {
-            let ids: Vec<&str> = tenants.iter().map(|tenant| tenant.id.as_str()).collect();
-            let remedy = format!("configured are {}", ids.join(", "));
-            entry.complain("default_tenant", Complaint::new(format!("there is no tenant {name:?}"), remedy));
-        }
+        let tenant = default_tenant(&entry, tenants);
+        let proxies = entry.read("proxy_protocol", Vec::new(), networks);
+        let origins = kind.websocket.then(|| entry.read("origins", Vec::new(), origins));
         let place = entry.place_of("bind");
         entry.close();
         if let Some(bind) = bind {
-            found.push((bind, known.map(|tenant| tenant.id.clone()), place));
+            let mut settings = ListenerSettings { proxies, ..kind.bare(bind, tenant) };
+            if let (Some(websocket), Some(origins)) = (&mut settings.websocket, origins) {
+                websocket.origins = origins;
+            }
+            found.push((settings, place));
         }
     }
     found
+}
+
+fn default_tenant(entry: &Reader<'_>, tenants: &[TenantSettings]) -> Option<TenantId> {
+    let name = entry.read("default_tenant", None, |given| values::text(given).map(Some))?;
+    let known = tenants.iter().find(|known| name == known.id.as_str());
+    if known.is_none() {
+        let ids: Vec<&str> = tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+        let remedy = format!("configured are {}", ids.join(", "));
+        entry.complain("default_tenant", Complaint::new(format!("there is no tenant {name:?}"), remedy));
+    }
+    known.map(|tenant| tenant.id.clone())
+}
+
+/// The balancers that say, by PROXY protocol, where their clients are.
+fn networks<T: std::str::FromStr<Err = impl std::fmt::Display>>(given: Given<'_>) -> Result<Vec<T>, Complaint> {
+    let parse = |text: String| {
+        let remedy = "write addresses or networks, such as [\"10.0.0.7\", \"10.1.0.0/16\"]";
+        text.parse().map_err(|error| Complaint::new(format!("{error}"), remedy))
+    };
+    values::texts(given)?.into_iter().map(parse).collect()
+}
+
+/// Web origins: `https://dashboard.example`, or `*`.
+fn origins(given: Given<'_>) -> Result<Vec<String>, Complaint> {
+    let origins = values::texts(given)?;
+    let is_good = |origin: &str| {
+        let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        matches!(origin, "*" | "null") || authority.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+    };
+    match origins.iter().find(|origin| !is_good(origin)) {
+        None => Ok(origins),
+        Some(origin) => {
+            let remedy = "write scheme, host and port as browsers do, such as \"https://dashboard.example\", or \"*\"";
+            Err(Complaint::new(format!("{origin:?} is no origin"), remedy))
+        }
+    }
 }

@@ -47,7 +47,7 @@ fn the_shipped_file_says_what_holds_without_it() {
 
 #[test]
 fn the_commented_keys_of_the_shipped_file_show_true_values() {
-    let optional = ["test_clock", "slow_store", "domain", "name"];
+    let optional = ["test_clock", "slow_store", "domain", "name", "ws", "wss"];
     let lines = SHIPPED.lines().filter_map(|line| {
         let is_optional = optional.iter().any(|key| line.starts_with(&format!("# {key} =")));
         if is_optional || !is_key_in_comment(line) { Some(line) } else { line.strip_prefix("# ") }
@@ -68,7 +68,7 @@ fn the_shipped_file_holds_every_key() {
         .map(|line| line.trim_start_matches("# "))
         .filter_map(|line| line.split_once('='))
         .map(|(key, _)| key.trim())
-        .chain(["bind", "default_tenant"])
+        .chain(["bind", "default_tenant", "proxy_protocol", "origins"])
         .collect();
     for key in scope.known() {
         let last = key.rsplit('.').next().unwrap();
@@ -167,6 +167,37 @@ fn an_address_that_stands_in_keeps_the_tenant_of_the_file() {
     let names: Vec<_> = listeners.iter().map(|listener| listener.name.as_str()).collect();
     assert_eq!(names, ["tls", "tls-2"]);
     assert!(listeners.iter().all(|listener| listener.default_tenant.as_ref().unwrap().as_str() == "b"));
+}
+
+#[test]
+fn what_the_file_says_beside_an_address_holds_for_the_one_that_stands_in() {
+    let text = "[listeners]\nwss = [{ bind = \"0.0.0.0:1\", default_tenant = \"a\", origins = [\"https://a.example\"], \
+                proxy_protocol = [\"10.0.0.0/8\"] }]\n[[tenant]]\nid = \"a\"\n";
+    let (_directory, sources) = in_file(text);
+    let written = load(&sources, nothing_made).unwrap().broker.listeners.pop().unwrap();
+    let sources = sources.with_flag("--listen-wss", "listeners.wss", "127.0.0.1:8084");
+    let replaced = load(&sources, nothing_made).unwrap().broker.listeners.pop().unwrap();
+    assert_eq!((replaced.name.as_str(), replaced.bind.port(), replaced.tls), ("wss", 8084, true));
+    assert_eq!((&replaced.websocket, &replaced.proxies), (&written.websocket, &written.proxies));
+    assert_eq!(replaced.websocket.unwrap().origins, ["https://a.example"]);
+    assert!(replaced.proxies[0].contains("10.9.9.9".parse().unwrap()));
+}
+
+#[test]
+fn a_network_or_origin_that_is_none_is_named() {
+    let lines = problems(
+        "[listeners]\nws = [\n{ bind = \"127.0.0.1:1\", proxy_protocol = [\"10.0.0.0/33\"] },\n\
+         { bind = \"127.0.0.1:2\", origins = [\"dashboard.example\"] }]\ntls = [{ bind = \"127.0.0.1:3\", origins = [] }]\n",
+    );
+    assert!(
+        lines[0].starts_with("c.toml:3: listeners.ws.proxy_protocol: \"10.0.0.0/33\" is no network; write"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].starts_with("c.toml:4: listeners.ws.origins: \"dashboard.example\" is no origin; write"),
+        "{lines:?}"
+    );
+    assert!(lines[2].starts_with("c.toml:5: listeners.tls.origins: no such key"), "{lines:?}");
 }
 
 #[test]

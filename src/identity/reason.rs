@@ -210,6 +210,12 @@ reasons! {
     /// The tenant does not take clients over this transport.
     TransportForbidden = "transport_forbidden", NotAuthorized, None,
         "use the TLS port, or change plain_listener or websocket";
+    /// A balancer that has to say where its clients are did not.
+    ProxyHeader = "proxy_header", ProtocolError, None,
+        "let the balancer send PROXY protocol version 2, or take its address out of proxy_protocol";
+    /// The HTTP request does not open a WebSocket for MQTT.
+    WebSocketRequest = "websocket_request", ProtocolError, None,
+        "let the client open ws(s)://HOST:PORT/mqtt with the subprotocol mqtt";
     // The broker's own state.
     /// The peer was too slow.
     Timeout = "timeout", UnspecifiedError, None,

@@ -6,7 +6,6 @@
 //! snapshot is loaded that admits it, and whoever holds a session gives it back,
 //! however this phase ends.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -24,28 +23,27 @@ use crate::telemetry::metrics::Counter;
 use tokio::net::TcpStream;
 
 use super::Settings;
+use super::arrival::{self, Accepted};
 use super::connection::{self, Connection, Parts, linger};
 use super::control::{Command, Control, Entered};
-use super::limits::{Admitted, Shaking};
+use super::limits::Admitted;
 use super::listener::Listener;
 use super::outgoing::Outgoing;
 use super::remember;
 use super::shared::{Node, Resting};
+use super::stream::Stream;
 use super::terms::{connack, keep_alive, terms, will};
-use super::tls::{Read, Transport, shake};
+use super::tls::{Read, shake};
+use super::websocket::{self, Breach, POLICY, PROTOCOL_ERROR};
 
 /// One socket from accept to the start of its driver.
-pub(super) async fn serve(
-    node: Arc<Node>,
-    listener: Arc<Listener>,
-    socket: TcpStream,
-    address: SocketAddr,
-    admitted: Admitted,
-    shaking: Shaking,
-) {
-    let entered = node.live.enter(address);
+pub(super) async fn serve(node: Arc<Node>, listener: Arc<Listener>, mut accepted: Accepted) {
+    if !arrival::locate(&node, &listener, &mut accepted).await {
+        return;
+    }
+    let entered = node.live.enter(accepted.address);
     let control = Arc::clone(&entered.control);
-    let begin = begin(Arc::clone(&node), listener, socket, address, entered, admitted, shaking);
+    let begin = begin(Arc::clone(&node), listener, accepted, entered);
     let started = tokio::select! {
         started = begin => started,
         () = told_to_stop(&control) => return,
@@ -85,19 +83,21 @@ async fn told_to_stop(control: &Control) {
 async fn begin(
     node: Arc<Node>,
     listener: Arc<Listener>,
-    socket: TcpStream,
-    address: SocketAddr,
+    accepted: Accepted,
     entered: Entered,
-    admitted: Admitted,
-    shaking: Shaking,
 ) -> Result<Box<Connection>, Failed> {
     let settings = node.settings.load_full();
-    let shaken = shake(&node, &listener, socket, address, settings.handshake_timeout).await;
+    let Accepted { socket, address, admitted, shaking, since } = accepted;
+    let left = |limit: Duration, since| limit.saturating_sub(node.clock.now() - since);
+    let shaken = shake(&node, &listener, socket, address, left(settings.handshake_timeout, since)).await;
     let (transport, peer) = shaken.ok_or(Failed::Quietly)?;
     drop(shaking);
+    let since = node.clock.now();
+    let opened = arrival::open(&node, &listener, transport, &peer, settings.connect_timeout).await;
+    let transport = opened.map_err(|socket| socket.map_or(Failed::Quietly, Failed::Saying))?;
+    let left = left(settings.connect_timeout, since);
     let connecting = Connecting { node, transport, peer: Arc::new(peer), input: Vec::new() };
-    let (mut connecting, length) =
-        connecting.await_connect(settings.connect_timeout, settings.max_connect_bytes).await?;
+    let (mut connecting, length) = connecting.await_connect(left, settings.max_connect_bytes).await?;
     Counter::PacketsReceived.one();
     let packet: Vec<u8> = connecting.input.drain(..length).collect();
     connecting.connect(&packet, &settings, entered, admitted).await
@@ -112,6 +112,9 @@ enum Unread {
     /// It is not well formed.
     #[error("{0}")]
     Malformed(#[from] DecodeError),
+    /// It is not framed well.
+    #[error("{0}")]
+    Misframed(#[from] Breach),
     /// [MQTT-3.1.0-1]
     #[error("the first packet is {0}, not CONNECT")]
     NotConnect(&'static str),
@@ -120,7 +123,7 @@ enum Unread {
 /// A connection whose CONNECT is awaited or judged.
 struct Connecting {
     node: Arc<Node>,
-    transport: Transport,
+    transport: Stream,
     peer: Arc<Peer>,
     input: Vec<u8>,
 }
@@ -154,10 +157,18 @@ impl Connecting {
                 Ok(None) => {}
                 Err(error) => return Err(error.into()),
             }
-            let read = std::future::poll_fn(|cx| self.transport.poll_read(cx, &mut cipher, &mut self.input)).await;
-            match read {
+            let read = std::future::poll_fn(|cx| {
+                let read = self.transport.poll_read(cx, &mut cipher, &mut self.input);
+                // A WebSocket may owe a pong.
+                match (&read, self.transport.poll_flush(cx)) {
+                    (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+                    _ => read,
+                }
+            });
+            match read.await {
                 Ok(Read::Bytes { .. }) => {}
-                Ok(Read::Closed) | Err(_) => return Err(Unread::Closed),
+                Ok(Read::Closed) => return Err(Unread::Closed),
+                Err(error) => return Err(websocket::breach(&error).map_or(Unread::Closed, Unread::Misframed)),
             }
         }
     }
@@ -169,8 +180,13 @@ impl Connecting {
 
     /// Answers what is no CONNECT: by a CONNACK where a client is known to read
     /// one, else by closing.
-    fn refuse_bytes(self, error: &Unread) -> Failed {
+    fn refuse_bytes(mut self, error: &Unread) -> Failed {
         let (why, reason) = match error {
+            Unread::Misframed(_) => {
+                self.record(Reason::ProtocolError, error.to_string());
+                self.transport.close(PROTOCOL_ERROR);
+                return Failed::Saying(self.transport.into_socket());
+            }
             // In the form of 3.1.1, which a client of any age can read.
             Unread::Malformed(DecodeError::UnsupportedLevel(_)) => {
                 (Reason::ProtocolLevel, ReasonCode::UnsupportedProtocolVersion)
@@ -180,6 +196,7 @@ impl Connecting {
             }
             _ => {
                 self.record(Reason::ProtocolError, error.to_string());
+                self.transport.close_frames(PROTOCOL_ERROR);
                 return Failed::Quietly;
             }
         };
@@ -205,7 +222,7 @@ impl Connecting {
             return Failed::Quietly;
         }
         Counter::AnswersSent.one();
-        self.transport.close_notify();
+        self.transport.close(POLICY);
         Failed::Saying(self.transport.into_socket())
     }
 

@@ -13,10 +13,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::identity::admission::ListenerScope;
 use crate::identity::handshake::ListenerTls;
+use crate::identity::reason::Reason;
 use crate::identity::refusal::{Refusal, Stage};
 use crate::shutdown::Tasks;
 use crate::telemetry::metrics::Counter;
 
+use super::arrival::Accepted;
+use super::limits::Source;
+use super::proxy_protocol::Network;
 use super::shared::Node;
 use super::{ListenerSettings, establish};
 
@@ -26,6 +30,9 @@ pub struct Listener {
     pub scope: Arc<ListenerScope>,
     /// How TLS is spoken, when it is; swapped by a reload.
     pub tls: Option<ArcSwap<ListenerTls>>,
+    /// The origins whose pages may open a WebSocket.
+    pub(super) origins: Vec<String>,
+    proxies: Vec<Network>,
     address: SocketAddr,
     socket: TcpListener,
 }
@@ -41,10 +48,12 @@ impl Listener {
         let scope = ListenerScope {
             name: settings.name.as_str().into(),
             tls: settings.tls,
-            websocket: false,
+            websocket: settings.websocket.is_some(),
             default_tenant: settings.default_tenant.clone(),
         };
-        Ok(Self { scope: Arc::new(scope), tls: tls.map(ArcSwap::from_pointee), address, socket })
+        let origins = settings.websocket.clone().unwrap_or_default().origins;
+        let (scope, tls) = (Arc::new(scope), tls.map(ArcSwap::from_pointee));
+        Ok(Self { scope, tls, origins, proxies: settings.proxies.clone(), address, socket })
     }
 
     /// The address that is listened on.
@@ -72,28 +81,41 @@ impl Listener {
         }
     }
 
+    /// Whether `peer` has to say where its clients are.
+    pub(super) fn is_balancer(&self, peer: SocketAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(peer.ip()))
+    }
+
     fn welcome(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr, node: &Arc<Node>) {
         Counter::ConnectionsAccepted.one();
         let settings = node.settings.load();
-        let seats = node.limits.admit(peer, &settings).and_then(|admitted| {
-            let shaking = admitted.shake(&settings)?;
+        let source = if self.is_balancer(peer) { Source::Balancer } else { Source::Client };
+        let seats = node.limits.admit(peer, source, &settings).and_then(|admitted| {
+            let shaking = admitted.shake(source, &settings)?;
             Ok((admitted, shaking))
         });
         match seats {
             Ok((admitted, shaking)) => {
                 let _ = socket.set_nodelay(true);
-                let begin = establish::serve(Arc::clone(node), Arc::clone(self), socket, peer, admitted, shaking);
+                let accepted = Accepted { socket, address: peer, admitted, shaking, since: node.clock.now() };
+                let begin = establish::serve(Arc::clone(node), Arc::clone(self), accepted);
                 node.tasks.spawn("handshake", begin);
             }
             Err(reason) => {
                 Counter::ConnectionsShed.one();
-                let detail = "a bound on connections or handshakes is reached";
-                let mut refusal = Refusal::new(Stage::Handshake, reason, detail, node.clock.wall());
-                refusal.peer = Some(peer);
-                refusal.listener = Some(Arc::clone(&self.scope.name));
-                node.refusals.record(refusal);
+                self.refuse(node, peer, reason, "a bound on connections or handshakes is reached");
             }
         }
+    }
+}
+
+impl Listener {
+    /// Records the refusal of a socket of which nothing but its source is known.
+    pub(super) fn refuse(&self, node: &Node, peer: SocketAddr, reason: Reason, detail: impl Into<String>) {
+        let mut refusal = Refusal::new(Stage::Accept, reason, detail, node.clock.wall());
+        refusal.peer = Some(peer);
+        refusal.listener = Some(Arc::clone(&self.scope.name));
+        node.refusals.record(refusal);
     }
 }
 

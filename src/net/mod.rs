@@ -4,6 +4,7 @@
 //! codec, session, identity and delivery. What does not: any of those four.
 //! Invariant: a slow, silent or hostile client costs itself, not its neighbours.
 
+mod arrival;
 mod connection;
 mod control;
 mod encode;
@@ -12,15 +13,19 @@ mod lent;
 mod limits;
 mod listener;
 mod outgoing;
+mod proxy_protocol;
 mod remember;
 mod settings;
 mod shared;
 mod slots;
+mod stream;
 mod terms;
 mod tls;
+mod websocket;
 
 pub use control::{Command, Live};
 pub use limits::Limits;
 pub use listener::Listener;
-pub use settings::{ListenerSettings, Settings};
+pub use proxy_protocol::{Network, NoNetwork};
+pub use settings::{ListenerSettings, Settings, WebSocketSettings};
 pub use shared::{Domains, Due, Event, Node, Resting, due};

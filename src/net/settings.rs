@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::mqtt::TenantId;
 
+use super::proxy_protocol::Network;
+
 /// One listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
@@ -14,9 +16,22 @@ pub struct ListenerSettings {
     pub bind: SocketAddr,
     /// Whether TLS is spoken.
     pub tls: bool,
+    /// How MQTT travels in WebSocket frames, if it does.
+    pub websocket: Option<WebSocketSettings>,
+    /// Who has to say, by PROXY protocol 2, where its clients are. From others
+    /// no such header is read.
+    pub proxies: Vec<Network>,
     /// The tenant of clients whose certificate, user name and server name
     /// name none.
     pub default_tenant: Option<TenantId>,
+}
+
+/// How WebSockets are opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebSocketSettings {
+    /// Web origins whose pages may connect, beside those of the same host;
+    /// `*` stands for all.
+    pub origins: Vec<String>,
 }
 
 /// Bounds of connections, in the order in which a connection meets them.

@@ -3,7 +3,7 @@
 What lives here: the drivers and the conversation. What does not: starting brokers, certificates, the matrix (run.py).
 
 The protocol of an agent: a JSON object a line, each with "as", the name of a connection.
-    {"do": "connect", "id", "version": 3|4|5, "port", "clean", "tls": {"ca", "cert", "key", "version"}?, "will": {"topic",
+    {"do": "connect", "id", "version": 3|4|5, "port", "clean", "web"?, "tls": {"ca", "cert", "key", "version"}?, "will": {"topic",
      "payload", "qos"}?, "expiry"?}   ->  "connected" {"session"}  or  "refused" {"code", "why"}
     {"do": "subscribe", "filters", "qos"} -> "subscribed" · {"do": "publish", "topic", "payload", "qos", "retain"} -> "published"
     {"do": "disconnect"} or {"do": "kill"} (without DISCONNECT) -> "gone"

@@ -9,7 +9,8 @@ const tell = (as, event, more = {}) => process.stdout.write(JSON.stringify({ as,
 
 function connect(o) {
   const options = {
-    host: o.tls ? 'localhost' : '127.0.0.1', port: o.port, protocol: o.tls ? 'mqtts' : 'mqtt', clientId: o.id, clean: o.clean,
+    host: o.tls ? 'localhost' : '127.0.0.1', port: o.port, protocol: (o.web ? 'ws' : 'mqtt') + (o.tls ? 's' : ''), path: '/mqtt',
+    clientId: o.id, clean: o.clean,
     protocolVersion: o.version, protocolId: o.version === 3 ? 'MQIsdp' : 'MQTT', reconnectPeriod: 0, connectTimeout: 8000,
     resubscribe: false, family: 4,
   };

@@ -31,7 +31,10 @@ class Handle:
         protocol = {3: mqtt.MQTTv31, 4: mqtt.MQTTv311, 5: mqtt.MQTTv5}[o["version"]]
         first = [mqtt.CallbackAPIVersion.VERSION1] if hasattr(mqtt, "CallbackAPIVersion") else []
         clean = {} if o["version"] == 5 else {"clean_session": o["clean"]}
+        if o.get("web"):
+            clean["transport"] = "websockets"
         client = self.client = mqtt.Client(*first, client_id=o["id"], protocol=protocol, **clean)
+        client.ws_set_options(path="/mqtt")
         if o.get("tls"):
             tls = o["tls"]
             context = ssl.create_default_context(cafile=tls["ca"])
@@ -87,7 +90,8 @@ class Handle:
         if politely:
             self.client.disconnect()
         elif self.client.socket():
-            self.client.socket().shutdown(socket.SHUT_RDWR)
+            stream = self.client.socket()
+            getattr(stream, "_socket", stream).shutdown(socket.SHUT_RDWR)
         self.client.loop_stop()
 
 

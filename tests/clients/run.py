@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Clients that we did not write, each in every version it speaks, over TLS and TCP: the matrix.
+"""Clients that we did not write, each in every version and over every transport it speaks: the matrix.
 
 What lives here: the rows, their certificates, the table. What does not: what is said (conversation.py).
 `--against mosquitto` holds the same conversations with Debian's broker: when a cell fails there too, the client or the
@@ -35,10 +35,11 @@ file = "{anchor}"
 class Row:
     """One library in one version over one transport."""
 
-    def __init__(self, library, version, secure):
-        self.library, self.version, self.secure = library, version, secure
-        self.name = f"{library}-{version}{'s' if secure else 'p'}"
-        self.title = f"{library:<9} {VERSIONS[version]:<5} {'8883' if secure else '1883'}"
+    def __init__(self, library, version, secure, web):
+        self.library, self.version, self.secure, self.web = library, version, secure, web
+        self.name = f"{library}-{version}{'w' if web else ''}{'s' if secure else 'p'}"
+        door = ("wss" if secure else "ws") if web else ("8883" if secure else "1883")
+        self.title = f"{library:<9} {VERSIONS[version]:<5} {door:<4}"
         self.cells, self.faults = {}, []
 
     def id(self, role):
@@ -47,7 +48,9 @@ class Row:
 
 def all_rows(agents):
     speaks = {"mosquitto": (3, 4, 5), "paho1": (3, 4, 5), "paho2": (3, 4, 5), "mqttjs": (3, 4, 5), "rumqttc": (4, 5)}
-    return [Row(library, version, secure) for library in agents for version in speaks[library] for secure in (True, False)]
+    web = {"paho1", "paho2", "mqttjs"}
+    return [Row(library, version, secure, framed) for library in agents for framed in (False, True)[: 1 + (library in web)]
+            for version in speaks[library] for secure in (True, False)]
 
 
 def certify(pki, anchor, stranger, row):
@@ -63,14 +66,16 @@ def opener(row, agent, broker, pki):
     """The function by which the conversation opens connections."""
     # One library stays at TLS 1.2, as devices in the field do.
     newest = "1.2" if row.library == "paho1" else None
+    framed = {"web": True} if row.web else {}
 
     def who(role, client_id=None, cert=None):
         client_id = client_id or row.id(role)
         if not row.secure:
-            return agent.open(client_id, version=row.version, port=broker.plain)
+            return agent.open(client_id, version=row.version, port=broker.ws if row.web else broker.plain, **framed)
         name = row.id(role) if cert is None else cert
         files = {"cert": str(pki.directory / f"{name}.pem"), "key": str(pki.directory / f"{name}.key")} if name else {}
-        return agent.open(client_id, version=row.version, port=broker.tls, tls={"ca": str(broker.ca), "version": newest, **files})
+        tls = {"ca": str(broker.ca), "version": newest, **files}
+        return agent.open(client_id, version=row.version, port=broker.wss if row.web else broker.tls, tls=tls, **framed)
 
     return who
 
@@ -149,7 +154,7 @@ def main():
         if o.against == "mosquitto":
             broker = MosquittoBroker(home / "broker", pki, anchor)
         else:
-            broker = Certus(o.broker, home / "broker", CONFIG.format(anchor=anchor.cert))
+            broker = Certus(o.broker, home / "broker", CONFIG.format(anchor=anchor.cert), web=True)
         with broker:
             list(pool.map(lambda row: talk(row, agents[row.library], broker, pki), rows))
             for agent in agents.values():

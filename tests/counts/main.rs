@@ -125,12 +125,16 @@ fn settings(directory: &Path) -> Settings {
         auto_registration: true,
         platform: false,
     });
-    let bind = "127.0.0.1:0".parse().unwrap();
+    let listener = |name: &str, tls: bool| ListenerSettings {
+        name: name.to_owned(),
+        bind: "127.0.0.1:0".parse().unwrap(),
+        tls,
+        websocket: None,
+        proxies: Vec::new(),
+        default_tenant: Some(lab.clone()),
+    };
     Settings {
-        listeners: vec![
-            ListenerSettings { name: "tls".to_owned(), bind, tls: true, default_tenant: Some(lab.clone()) },
-            ListenerSettings { name: "plain".to_owned(), bind, tls: false, default_tenant: Some(lab) },
-        ],
+        listeners: vec![listener("tls", true), listener("plain", false)],
         server_tls: ServerTls { certificate: directory.join("server.pem"), key: directory.join("server.key") },
         net: certus::net::Settings::default(),
         delivery: certus::delivery::Settings::default(),

@@ -86,6 +86,8 @@ fn settings(files: &tempfile::TempDir) -> broker::Settings {
         name: name.into(),
         bind: (Ipv4Addr::LOCALHOST, 0).into(),
         tls,
+        websocket: None,
+        proxies: Vec::new(),
         default_tenant: Some(tenant.clone()),
     };
     let anchor = fs::read(files.path().join("device-ca.pem")).unwrap();

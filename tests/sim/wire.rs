@@ -48,6 +48,8 @@ impl Running {
             name: "plain".into(),
             bind: (Ipv4Addr::LOCALHOST, 0).into(),
             tls: false,
+            websocket: None,
+            proxies: Vec::new(),
             default_tenant: Some(tenant.clone()),
         };
         let settings = broker::Settings {

@@ -77,13 +77,16 @@ class Process:
 class Certus:
     """`certus serve` with its own configuration, certificates and state."""
 
-    def __init__(self, binary, directory, config="", env=None, args=()):
+    def __init__(self, binary, directory, config="", env=None, args=(), web=False):
         self.binary, self.home = binary, Path(directory)
         self.home.mkdir(parents=True, exist_ok=True)
         self.certs, self.state, self.file = self.home / "certs", self.home / "data", self.home / "config.toml"
         self.ca = self.certs / "server-ca.pem"
         self.tls, self.plain = free_port(), free_port()
         self.env, self.args, self.process = {"NO_COLOR": "1", **(env or {})}, list(args), None
+        if web:
+            self.ws, self.wss = free_port(), free_port()
+            self.args += ["--listen-ws", f"127.0.0.1:{self.ws}", "--listen-wss", f"127.0.0.1:{self.wss}"]
         self.file.write_text(config)
 
     def command(self):
@@ -150,14 +153,16 @@ class Mosquitto:
     def __init__(self, directory, pki, anchor):
         self.home, self.process = Path(directory), None
         self.home.mkdir(parents=True, exist_ok=True)
-        self.tls, self.plain = free_port(), free_port()
+        self.tls, self.plain, self.ws, self.wss = free_port(), free_port(), free_port(), free_port()
         server_ca = pki.root("mosquitto-ca")
         server = pki.leaf(server_ca, "localhost", name="mosquitto-server", usage="serverAuth", more="subjectAltName=DNS:localhost\n")
         self.ca = server_ca.cert
+        secure = f"allow_anonymous true\ncafile {anchor.cert}\ncertfile {server.cert}\nkeyfile {server.key}\nrequire_certificate true\n"
         (self.home / "conf").write_text(
-            f"per_listener_settings true\nlistener {self.tls} 127.0.0.1\nallow_anonymous true\ncafile {anchor.cert}\n"
-            f"certfile {server.cert}\nkeyfile {server.key}\nrequire_certificate true\n"
-            f"listener {self.plain} 127.0.0.1\nallow_anonymous true\nuser root\n"
+            f"per_listener_settings true\nuser root\nlistener {self.tls} 127.0.0.1\n{secure}"
+            f"listener {self.plain} 127.0.0.1\nallow_anonymous true\n"
+            f"listener {self.wss} 127.0.0.1\nprotocol websockets\n{secure}"
+            f"listener {self.ws} 127.0.0.1\nprotocol websockets\nallow_anonymous true\n"
         )
 
     def start(self):

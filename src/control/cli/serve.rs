@@ -86,7 +86,7 @@ async fn serve(start: Start<'_>) -> Outcome {
         Err(error @ StartError::SlowStore(_)) => return Outcome::wrong(error),
         Err(error @ StartError::Bind { .. }) => {
             let file = start.args.sources();
-            let key = "--listen-tls and --listen-plain, or [listeners] in";
+            let key = "--listen-tls, --listen-plain, --listen-ws and --listen-wss, or [listeners] in";
             return Outcome::failed(format_args!("{error} ({key} {})", file.file().display()));
         }
         Err(error) => return Outcome::failed(error),

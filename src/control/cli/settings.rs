@@ -33,6 +33,12 @@ pub(super) struct Args {
     /// Listen here without TLS, once or several times; "off" for nowhere.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen_plain: Vec<String>,
+    /// Listen here for MQTT over WebSocket, at /mqtt.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_ws: Vec<String>,
+    /// Listen here for MQTT over WebSocket with TLS, at /mqtt.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_wss: Vec<String>,
     /// off, error, warn, info, debug, trace, or "info,certus::net=debug".
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -96,6 +102,8 @@ impl Args {
         let lists = [
             ("--listen-tls", "listeners.tls", &self.listen_tls),
             ("--listen-plain", "listeners.plain", &self.listen_plain),
+            ("--listen-ws", "listeners.ws", &self.listen_ws),
+            ("--listen-wss", "listeners.wss", &self.listen_wss),
         ];
         for (flag, key, list) in lists.into_iter().filter(|(_, _, list)| !list.is_empty()) {
             sources = sources.with_flag(flag, key, list.join(","));

@@ -75,7 +75,9 @@ impl Welcome<'_> {
                 (false, _) => "no TLS",
             };
             let tenant = tenant.map(|tenant| format!(", tenant {}", tenant.id)).unwrap_or_default();
-            let _ = writeln!(text, "  {address:<22} {kind}{tenant}");
+            let is_web = settings.is_some_and(|listener| listener.websocket.is_some());
+            let web = if is_web { "WebSocket at /mqtt, " } else { "" };
+            let _ = writeln!(text, "  {address:<22} {web}{kind}{tenant}");
         }
     }
 
@@ -105,7 +107,9 @@ impl Welcome<'_> {
             return None;
         }
         let listeners = &self.config.broker.listeners;
-        let is_tls = |name: &str| listeners.iter().any(|listener| listener.tls && listener.name == name);
+        let is_tls = |name: &str| {
+            listeners.iter().any(|listener| listener.tls && listener.websocket.is_none() && listener.name == name)
+        };
         let (_, address) = self.listening.iter().find(|(name, _)| is_tls(name))?;
         Some(Door { host: host(address.ip()), port: address.port(), certs })
     }
@@ -228,6 +232,8 @@ mod tests {
 
     #[test]
     fn a_listener_says_whether_it_asks_for_certificates() {
+        let web = printed("[listeners]\nwss = [{ bind = \"0.0.0.0:8084\", default_tenant = \"lab\" }]\n");
+        assert!(web.contains("WebSocket at /mqtt, mutual TLS, tenant lab"), "{web}");
         assert!(printed("").contains("mutual TLS, tenant lab"));
         let optional = printed("[[tenant]]\nid = \"t\"\nprofile = \"cumulocity\"\n");
         assert!(optional.contains("TLS, with or without client certificate, tenant t"), "{optional}");

@@ -13,7 +13,7 @@ use crate::store::Batch;
 use crate::telemetry::metrics::Counter;
 
 use super::super::shared::{Due, Event, Node, Resting};
-use super::super::{encode, remember};
+use super::super::{encode, remember, websocket};
 use super::{Connection, Ending};
 
 /// How long a socket is kept to let the last words arrive.
@@ -23,7 +23,7 @@ impl Ending {
     /// What DISCONNECT of MQTT 5.0 says; nothing when the client left first.
     fn reason(&self) -> Option<ReasonCode> {
         match self {
-            Self::Disconnected { .. } | Self::Lost(_) => None,
+            Self::Disconnected { .. } | Self::Lost(_) | Self::Misframed(_) => None,
             Self::Violated(violation) => Some(violation.reason()),
             Self::TakenOver => Some(ReasonCode::SessionTakenOver),
             Self::Refused(refusal) => Some(match refusal.reason.connack() {
@@ -42,7 +42,18 @@ impl Ending {
             Self::TakenOver => Counter::SessionsTakenOver.one(),
             Self::Refused(_) => Counter::TrustWithdrawn.one(),
             Self::Violated(violation) => counter_of(violation).one(),
+            Self::Misframed(_) => Counter::OtherViolations.one(),
             Self::Disconnected { .. } | Self::Lost(_) | Self::Forbidden(_) | Self::ShutDown | Self::Panicked => {}
+        }
+    }
+
+    /// What the close frame of a WebSocket says.
+    const fn close_code(&self) -> u16 {
+        match self {
+            Self::Disconnected { .. } | Self::Lost(_) | Self::TakenOver => websocket::NORMAL,
+            Self::Violated(_) | Self::Misframed(_) => websocket::PROTOCOL_ERROR,
+            Self::Refused(_) | Self::Forbidden(_) => websocket::POLICY,
+            Self::ShutDown | Self::Panicked => websocket::GOING_AWAY,
         }
     }
 
@@ -55,6 +66,7 @@ impl Ending {
             Self::Disconnected { .. } => "the client disconnected".to_owned(),
             Self::Lost(None) => "the client closed the stream".to_owned(),
             Self::Lost(Some(kind)) => format!("the stream failed: {kind}"),
+            Self::Misframed(breach) => breach.to_string(),
             Self::Violated(violation) => violation.to_string(),
             Self::TakenOver => "another connection of the same client took over".to_owned(),
             Self::Refused(refusal) => refusal.to_string(),
@@ -113,7 +125,7 @@ impl Connection {
             Ending::Refused(refusal) => {
                 self.parts.node.refusals.record((**refusal).clone());
             }
-            Ending::Violated(_) | Ending::Forbidden(_) | Ending::Panicked => {
+            Ending::Violated(_) | Ending::Misframed(_) | Ending::Forbidden(_) | Ending::Panicked => {
                 tracing::warn!(connection, %peer, tenant, client_id, reason = ending.text(), "connection closed");
             }
             _ => tracing::info!(connection, %peer, tenant, client_id, reason = ending.text(), "connection closed"),
@@ -133,7 +145,7 @@ impl Connection {
             Counter::AnswersSent.add(u64::from(!words.is_empty() && sent.is_ok()));
         }
         // A client that left first can tell this end from a stream cut off.
-        self.parts.transport.close_notify();
+        self.parts.transport.close(ending.close_code());
     }
 
     /// Nothing goes before CONNACK [MQTT-3.2.0-1]: when it has not left yet, it

@@ -44,7 +44,9 @@ use super::limits::Admitted;
 use super::outgoing::{Drain, Drained, Outgoing};
 use super::shared::{Node, Resting};
 use super::slots::Slots;
-use super::tls::{Read, Transport};
+use super::stream::Stream;
+use super::tls::Read;
+use super::websocket::{Breach, breach};
 
 /// Turns of input in one poll before others are let through.
 const TURNS: usize = 4;
@@ -64,6 +66,8 @@ pub(super) enum Ending {
     Disconnected { with_will: bool },
     /// The stream ended or failed.
     Lost(Option<std::io::ErrorKind>),
+    /// The client broke the rules of WebSocket.
+    Misframed(Breach),
     /// The client broke the protocol.
     Violated(Violation),
     /// Another connection claimed the session.
@@ -82,7 +86,7 @@ pub(super) enum Ending {
 /// What a connection is made of.
 pub(super) struct Parts {
     pub node: Arc<Node>,
-    pub transport: Transport,
+    pub transport: Stream,
     pub entered: Entered,
     /// The seat among the connections, given back with the rest.
     pub _seat: Admitted,
@@ -314,7 +318,7 @@ impl Connection {
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         match self.parts.transport.poll_flush(cx) {
             Poll::Ready(Ok(())) => Ok(true),
-            Poll::Ready(Err(error)) => Err(Ending::Lost(Some(error.kind()))),
+            Poll::Ready(Err(error)) => Err(lost(&error)),
             Poll::Pending => Ok(false),
         }
     }
@@ -364,7 +368,7 @@ impl Connection {
                 return Ok(false);
             }
             Poll::Ready(Ok(read)) => read,
-            Poll::Ready(Err(error)) => return Err(Ending::Lost(Some(error.kind()))),
+            Poll::Ready(Err(error)) => return Err(lost(&error)),
         };
         self.heard = self.parts.node.clock.now();
         self.work_off(cx, buffers, lent)?;
@@ -419,7 +423,7 @@ impl Connection {
         if !out.is_empty() {
             let sent = self.parts.transport.send(out);
             out.clear();
-            sent.map_err(|error| Ending::Lost(Some(error.kind())))?;
+            sent.map_err(|error| lost(&error))?;
         }
         self.note_finished();
         Ok(())
@@ -451,6 +455,11 @@ impl Future for Connection {
             }
         }
     }
+}
+
+/// How a stream that failed ends the connection.
+fn lost(error: &std::io::Error) -> Ending {
+    breach(error).map_or(Ending::Lost(Some(error.kind())), Ending::Misframed)
 }
 
 impl Drop for Connection {
