@@ -19,7 +19,7 @@ use crate::identity::tenant::TenantSettings;
 use crate::identity::tickets::TicketKeys;
 use crate::identity::trust::{Trust, TrustError, TrustSnapshot};
 use crate::mqtt::TenantId;
-use crate::net::{Command, Domains, Limits, Listener, Live, Node};
+use crate::net::{Command, Domains, Limits, Listener, Live, Node, Passwords};
 use crate::shutdown::Tasks;
 use crate::store::{MemoryStore, Plan, SlowStore, Store};
 use crate::{delivery, net};
@@ -211,6 +211,7 @@ fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Stor
         let (bounds, store, uids) = (Arc::clone(&bounds), Arc::clone(&shared), Arc::clone(&uids));
         Arc::new(Domain::new(tenant.clone(), bounds, store, uids))
     });
+    let tasks = Tasks::new();
     Node {
         clock,
         settings: arc_swap::ArcSwap::from_pointee(settings.net),
@@ -221,7 +222,8 @@ fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Stor
         agenda: Arc::new(Agenda::default()),
         live: Arc::new(Live::default()),
         limits: Arc::new(Limits::default()),
-        tasks: Tasks::new(),
+        passwords: Passwords::new(tasks.clone()),
+        tasks,
     }
 }
 

@@ -87,6 +87,24 @@ impl Tasks {
         })
     }
 
+    /// Runs `work`, which blocks, on a thread for such work; `None` when it
+    /// panicked or the runtime ends.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let seat = Seat::take(Arc::clone(&self.group), name);
+        let guarded = move || {
+            let done = catch_unwind(AssertUnwindSafe(work));
+            done.map_err(|panic| report_panic(seat.name, panic.as_ref())).ok()
+        };
+        tokio::task::spawn_blocking(guarded).await.ok().flatten()
+    }
+
     /// A signal that turns ready when the group is told to stop.
     pub fn stop_signal(&self) -> Stop {
         Stop { group: Arc::clone(&self.group), slot: None, waker: None }

@@ -41,7 +41,7 @@ const CONTRACT: &[&str] = &[
 /// Rooms that are pure machines: bytes and `now` in, answers out.
 const PURE: &[&str] = &["mqtt", "codec", "session", "router"];
 /// The pure half of `identity`.
-const PURE_FILES: &[&str] = &["policy", "principal", "rule", "switch", "tenant"];
+const PURE_FILES: &[&str] = &["account", "policy", "principal", "rule", "switch", "tenant"];
 
 /// The arrows. The first matching line counts, so a folder or file stands before its room.
 #[rustfmt::skip]
@@ -52,6 +52,7 @@ const ARROWS: &[(&str, &[Part])] = &[
     ("src/codec/",           &[Whole("mqtt")]),
     ("src/session/",         &[Whole("mqtt"), Whole("codec")]),
     ("src/router/",          &[Whole("mqtt")]),
+    ("src/identity/account",   &[Whole("mqtt")]),
     ("src/identity/policy",    &[Whole("mqtt")]),
     ("src/identity/principal", &[Whole("mqtt")]),
     ("src/identity/rule",      &[Whole("mqtt")]),
@@ -79,12 +80,12 @@ const ARROWS: &[(&str, &[Part])] = &[
     ("src/control/",         &[Only("broker", &["Handle"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt")]),
     // A load generator measures time and runs clients of its own.
     ("src/bench/",           &[Whole("mqtt"), Whole("codec"), Whole("telemetry"), Whole("clock"), Whole("shutdown")]),
-    // A tenant and its switches are settings: plain data that TOML is mapped onto; an anchor's PEM is read here.
+    // A tenant and its switches are settings: plain data that TOML is mapped onto; an anchor's PEM, accounts and rights are read here.
     // The broker's settings hold enums of their own; format and level of the log are settings too.
     ("src/config/",          &[Whole("mqtt"), Only("broker", &["Durability", "ServerTls", "Settings"]), Settings("ca"),
                                Settings("delivery"), Settings("net"), Settings("platform"), Settings("store"),
                                Only("telemetry", &["logging"]), Settings("control"),
-                               Only("identity", &["pem", "switch", "tenant", "AnchorSettings", "Profile", "Switches", "TenantSettings"])]),
+                               Only("identity", &["account", "password", "pem", "switch", "tenant", "AnchorSettings", "Profile", "Switches", "TenantSettings"])]),
     ("src/telemetry/",       &[]),
     ("src/clock.rs",         &[]),
     ("src/shutdown.rs",      &[Whole("telemetry")]),    // a task that panics is counted and logged

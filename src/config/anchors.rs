@@ -14,7 +14,7 @@ use super::document::Scope;
 use super::error::Complaint;
 use super::tenants::{AnchorEntry, TenantEntry};
 
-/// Reads all anchors of all tenants.
+/// Reads all anchors of all tenants, and the other files that they name.
 pub(super) fn read(
     scope: &Scope<'_>,
     entries: Vec<TenantEntry>,
@@ -26,6 +26,7 @@ pub(super) fn read(
     let mut tenants = Vec::new();
     for entry in entries {
         let mut tenant = entry.settings;
+        tenant.accounts = super::accounts::read(scope, entry.accounts.as_ref());
         count(scope, &tenant, &entry.anchors);
         for anchor in entry.anchors {
             let path = certs_dir.join(&anchor.file);

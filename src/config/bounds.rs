@@ -35,6 +35,7 @@ pub(super) fn net(top: &Reader<'_>) -> net::Settings {
         max_handshakes_per_address: of("max_handshakes_per_address", default.max_handshakes_per_address, SOME),
         handshake_timeout: limits.read("handshake_timeout", default.handshake_timeout, duration(WAIT)),
         connect_timeout: limits.read("connect_timeout", default.connect_timeout, duration(WAIT)),
+        max_password_checks: of("max_password_checks", default.max_password_checks, SOME),
         max_connect_bytes: limits.read("max_connect_bytes", default.max_connect_bytes, size(256..=1 << 28)),
         max_inflight: session.read("max_inflight", default.max_inflight, whole(1..=u16::MAX)),
         receive_maximum: session.read("receive_maximum", default.receive_maximum, whole(1..=u16::MAX)),

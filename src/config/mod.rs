@@ -5,6 +5,7 @@
 //! Invariant: a configuration is taken whole or not at all; nothing starts or
 //! changes on half of one.
 
+mod accounts;
 mod anchors;
 mod bounds;
 mod document;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::broker;
+use crate::mqtt::TenantId;
 use crate::net;
 use crate::telemetry::logging;
 
@@ -66,6 +68,8 @@ pub struct Plan {
     /// Names for the server's certificate: the configured ones, and the
     /// addresses that are bound.
     pub server_names: Vec<String>,
+    /// Every tenant with its file of accounts, if it has one.
+    pub accounts: Vec<(TenantId, Option<PathBuf>)>,
 }
 
 /// The server's certificate in the certificates directory, by default.
@@ -138,7 +142,11 @@ fn read<'a>(
     let device_ca = Path::new(tenants::DEFAULT_ANCHOR);
     let devices = entries.iter().flat_map(|entry| &entry.anchors).any(|anchor| anchor.file == device_ca);
     server_names.extend(listeners.iter().filter(|listener| listener.tls).filter_map(bound_name));
-    let plan = Plan { certs_dir, server, devices, server_names };
+    let of_tenant = |entry: &tenants::TenantEntry| {
+        (entry.settings.id.clone(), entry.accounts.as_ref().map(|accounts| accounts.file.clone()))
+    };
+    let accounts = entries.iter().map(of_tenant).collect();
+    let plan = Plan { certs_dir, server, devices, server_names, accounts };
     let made_at_start = prepared(scope, &plan, prepare);
     let tenants = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
     let broker = broker::Settings { listeners, server_tls, net, delivery, tenants, durability, slow_store };

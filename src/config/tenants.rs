@@ -42,10 +42,18 @@ pub(super) struct AnchorEntry {
     pub(super) place: Place,
 }
 
-/// A tenant whose anchors have not been read.
+/// A file that a tenant names, and where.
+#[derive(Clone, Debug)]
+pub(super) struct FileEntry {
+    pub(super) file: PathBuf,
+    pub(super) place: Place,
+}
+
+/// A tenant whose anchors and files have not been read.
 #[derive(Clone, Debug)]
 pub(super) struct TenantEntry {
     pub(super) settings: TenantSettings,
+    pub(super) accounts: Option<FileEntry>,
     pub(super) anchors: Vec<AnchorEntry>,
     pub(super) place: Place,
 }
@@ -80,7 +88,7 @@ fn lab() -> TenantEntry {
         place: Place::Default,
     };
     let settings = TenantSettings::new(TenantId::new(DEFAULT_TENANT), Profile::Open);
-    TenantEntry { settings, anchors: vec![anchor], place: Place::Default }
+    TenantEntry { settings, accounts: None, anchors: vec![anchor], place: Place::Default }
 }
 
 fn tenant(table: Reader<'_>) -> Option<TenantEntry> {
@@ -92,13 +100,27 @@ fn tenant(table: Reader<'_>) -> Option<TenantEntry> {
     let domain = table.read("domain", None, |given| domain(given).map(Some));
     let switches = switches(&table, profile);
     let anchors = table.tables("anchor").unwrap_or_default().into_iter().filter_map(anchor).collect();
+    let accounts = accounts(&table);
     let place = table.place_of("id");
     table.close();
     Some(TenantEntry {
+        accounts,
         settings: TenantSettings { switches, domain, ..TenantSettings::new(id?, profile) },
         anchors,
         place,
     })
+}
+
+fn accounts(tenant: &Reader<'_>) -> Option<FileEntry> {
+    let table = tenant.table("accounts");
+    let file = file(&table);
+    table.close();
+    file
+}
+
+fn file(table: &Reader<'_>) -> Option<FileEntry> {
+    let file = table.read("file", None, |given| super::values::path(given).map(Some))?;
+    Some(FileEntry { file, place: table.place_of("file") })
 }
 
 fn anchor(table: Reader<'_>) -> Option<AnchorEntry> {

@@ -12,9 +12,10 @@ use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 
+use super::account::Account;
 use super::anchor::Anchor;
 use super::certificate::{CertificateFacts, system_time, unix_seconds};
-use super::credentials::{self, Proof};
+use super::credentials::{self, Proof, Proved, Unproved};
 use super::name::CommonName;
 use super::path::{Failure, Verdict};
 use super::policy::{Attributes, Rights};
@@ -22,7 +23,9 @@ use super::principal::{Holder, Principal};
 use super::reason::Reason;
 use super::refusal::{Refusal, Stage};
 use super::rule::{Accepted, Mismatch};
-use super::switch::{AutoRegister, CleanSessionPolicy, Password, PlainListener, Profile, RejectAt, WebSocket};
+use super::switch::{
+    AutoRegister, CleanSessionPolicy, ClientCert, Password, PlainListener, Profile, RejectAt, WebSocket,
+};
 use super::trust::{Tenant, TrustSnapshot};
 use crate::mqtt::{ClientId, TenantId, TopicName, Version};
 
@@ -111,6 +114,8 @@ pub struct Admission {
     pub assigned: bool,
     /// What it may do.
     pub rights: Arc<Rights>,
+    /// The account whose password was proved, alone or beside a certificate.
+    pub account: Option<Arc<Account>>,
     /// Its certificate.
     pub certificate: Option<Arc<CertificateFacts>>,
     /// When the connection has to end, if its tenant's
@@ -138,6 +143,12 @@ impl No {
     pub fn because(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), expected: None }
     }
+
+    fn at_connect(self, now: SystemTime) -> Refusal {
+        let mut refusal = Refusal::new(Stage::Connect, self.reason, self.detail, now);
+        refusal.expected = self.expected;
+        refusal
+    }
 }
 
 impl From<Mismatch> for No {
@@ -148,6 +159,15 @@ impl From<Mismatch> for No {
         };
         Self { reason, detail: mismatch.to_string(), expected: Some(mismatch.expected().to_owned()) }
     }
+}
+
+/// What becomes of a CONNECT that nothing speaks against.
+#[derive(Debug)]
+pub enum Answer {
+    /// It may come in.
+    Admitted(Box<Admission>),
+    /// It may, once its password has been checked.
+    Unproved(Box<Unproved>),
 }
 
 /// Decides about a CONNECT. The same question is asked after full and resumed
@@ -161,26 +181,38 @@ pub fn admit(
     peer: &Peer,
     request: &ConnectRequest<'_>,
     now: SystemTime,
-) -> Result<Admission, Box<Refusal>> {
+) -> Result<Answer, Box<Refusal>> {
     let scope = peer.scope(snapshot);
     let judged = judge(snapshot, peer, scope, now);
     let mut context = Context { snapshot, peer, request, scope, verdict: None, tenant: None };
-    let outcome = match judged {
-        Ok(verdict) => {
-            context.verdict = verdict;
-            context.decide()
-        }
+    let mut failed = None;
+    match judged {
+        Ok(verdict) => context.verdict = verdict,
         Err(failure) if context.falls_back_to_password() => {
             tracing::debug!(reason = %failure.reason, "a failed certificate leaves it to the password");
-            context.decide()
+            failed = Some(failure);
         }
         Err(failure) => return Err(Box::new(context.complete(Refusal::of_chain(Stage::Connect, &failure, now)))),
+    }
+    let decided = context.decide();
+    let refuse = |no: No| Box::new(context.complete(no.at_connect(now)));
+    let Decided { rest, challenge } = decided.map_err(refuse)?;
+    let rest = rest.map_err(refuse);
+    let Some(challenge) = challenge else { return rest.map(|admission| Answer::Admitted(Box::new(admission))) };
+    let wrong = match &failed {
+        // AUTH-09: what began with a certificate never ends with code 4.
+        Some(failure) => Box::new(context.complete(Refusal::of_chain(Stage::Connect, failure, now))),
+        None => refuse(credentials::wrong_password()),
     };
-    outcome.map_err(|no| {
-        let mut refusal = Refusal::new(Stage::Connect, no.reason, no.detail, now);
-        refusal.expected = no.expected;
-        Box::new(context.complete(refusal))
-    })
+    Ok(Answer::Unproved(Box::new(Unproved { challenge, right: rest, wrong })))
+}
+
+/// What [`Context::decide`] found.
+struct Decided {
+    /// The answer, if the password is right or none is needed.
+    rest: Result<Admission, No>,
+    /// The password that has to be checked first.
+    challenge: Option<credentials::Challenge>,
 }
 
 /// The verdict on the peer's chain; `None` when there is none to judge.
@@ -209,24 +241,42 @@ struct Context<'c> {
 }
 
 impl<'c> Context<'c> {
-    fn decide(&mut self) -> Result<Admission, No> {
+    fn decide(&mut self) -> Result<Decided, No> {
         let tenant = self.find_tenant()?;
         self.tenant = Some(tenant);
         check_transport(tenant, self.peer)?;
         check_level(tenant, self.request.version)?;
         self.check_session_policy(tenant)?;
-        let holder = self.prove(tenant)?;
+        let Proved { holder, account, challenge } = self.prove(tenant)?;
         let principal = Principal { tenant: tenant.id.clone(), holder };
+        if self.verdict.is_some() {
+            // What a certificate shows to be wrong needs no password. Of an account nothing is told before.
+            self.client_id(tenant, &principal)?;
+            self.check_registration(tenant, &principal)?;
+        }
+        let rest = match account {
+            Ok(account) => self.grant(tenant, principal, account),
+            Err(no) => Err(no),
+        };
+        Ok(Decided { rest, challenge })
+    }
+
+    fn grant(
+        &self,
+        tenant: &Arc<Tenant>,
+        principal: Principal,
+        account: Option<Arc<Account>>,
+    ) -> Result<Admission, No> {
         let accepted = self.client_id(tenant, &principal)?;
         self.check_registration(tenant, &principal)?;
-        let rights = rights_of(tenant, &principal, &accepted.client_id);
+        let rights = rights_of(tenant, &principal, account.as_deref(), &accepted.client_id);
         if self.request.will_topic.is_some_and(|topic| rights.publish(topic).is_err()) {
             return Err(No::because(
                 Reason::WillForbidden,
                 "the will's topic is not one that the client may publish to",
             ));
         }
-        Ok(self.admission(tenant, principal, accepted, rights))
+        Ok(Admission { account, ..self.admission(tenant, principal, accepted, rights) })
     }
 
     /// AUTH-10: a failed certificate may leave it to the password.
@@ -282,15 +332,20 @@ impl<'c> Context<'c> {
         Ok(())
     }
 
-    fn prove(&self, tenant: &Tenant) -> Result<Holder, No> {
-        let proof =
-            Proof { tenant, peer: self.peer, user_name: self.request.user_name, password: self.request.password };
-        let Some(verdict) = &self.verdict else { return proof.without_certificate() };
-        let common_name = single_common_name(&verdict.facts)?;
-        if tenant.switches.password == Password::Always {
-            proof.beside_certificate(self.snapshot)?;
+    fn prove(&self, tenant: &Tenant) -> Result<Proved, No> {
+        let insists = self.scope.is_some_and(|scope| scope.switches.client_cert == ClientCert::Required);
+        let ConnectRequest { user_name, password, .. } = *self.request;
+        let proof = Proof { tenant, peer: self.peer, insists, user_name, password };
+        match &self.verdict {
+            None => proof.without_certificate(),
+            Some(verdict) => {
+                let common_name = Arc::from(single_common_name(&verdict.facts)?);
+                proof.with_certificate(
+                    self.snapshot,
+                    Holder::Certificate { lineage: verdict.lineage.clone(), common_name },
+                )
+            }
         }
-        Ok(Holder::Certificate { lineage: verdict.lineage.clone(), common_name: Arc::from(common_name) })
     }
 
     fn client_id(&self, tenant: &Tenant, principal: &Principal) -> Result<Accepted, No> {
@@ -347,6 +402,7 @@ impl<'c> Context<'c> {
             session_key: accepted.session_key,
             assigned: accepted.assigned,
             rights,
+            account: None,
             certificate: self.verdict.as_ref().map(|verdict| Arc::clone(&verdict.facts)),
             not_after: end_of(tenant, self.verdict.as_deref()),
             anchor: self.verdict.as_ref().map(|verdict| Arc::clone(&verdict.anchor)),
@@ -374,8 +430,14 @@ pub(super) fn end_of(tenant: &Tenant, verdict: Option<&Verdict>) -> Option<Syste
     verdict.filter(|_| tenant.switches.disconnect_on_expiry).map(|verdict| system_time(verdict.not_after))
 }
 
-pub(super) fn rights_of(tenant: &Tenant, principal: &Principal, client_id: &ClientId) -> Arc<Rights> {
+pub(super) fn rights_of(
+    tenant: &Tenant,
+    principal: &Principal,
+    account: Option<&Account>,
+    client_id: &ClientId,
+) -> Arc<Rights> {
     tenant.rights.of(Attributes {
+        role: account.map(|account| account.role),
         tenant: tenant.id.as_str(),
         client_id: client_id.as_str(),
         common_name: principal.common_name(),

@@ -105,6 +105,11 @@ impl Builder {
                 allow_bare_cn: settings.switches.allow_bare_cn,
                 tenant: settings.id.clone(),
             },
+            accounts: settings
+                .accounts
+                .iter()
+                .map(|account| (account.name.clone(), Arc::new(account.clone())))
+                .collect(),
             revoked: settings.revoked.iter().map(|serial| Serial(serial.as_slice().into())).collect(),
             registered: HashSet::new(),
         };

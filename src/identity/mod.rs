@@ -7,6 +7,7 @@
 //! client claims, only by what its handshake proved and the current
 //! `TrustSnapshot` allows. The pure half knows only the words of `mqtt`.
 
+pub mod account;
 pub mod policy;
 pub mod principal;
 pub mod reason;
@@ -27,7 +28,7 @@ pub mod certificate;
 #[cfg(feature = "server")]
 pub mod chain;
 #[cfg(feature = "server")]
-mod credentials;
+pub mod credentials;
 #[cfg(feature = "server")]
 pub mod explain;
 #[cfg(feature = "server")]
@@ -35,7 +36,11 @@ pub mod handshake;
 #[cfg(feature = "server")]
 pub mod key;
 #[cfg(feature = "server")]
+pub mod lockout;
+#[cfg(feature = "server")]
 pub mod name;
+#[cfg(feature = "server")]
+pub mod password;
 #[cfg(feature = "server")]
 pub mod path;
 #[cfg(feature = "server")]

@@ -9,7 +9,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::switch::Profile;
+use super::switch::{Profile, Role};
 use super::tenant::Acl;
 use crate::mqtt::{TopicError, TopicFilter, TopicName, matches};
 
@@ -48,6 +48,8 @@ pub struct Attributes<'a> {
     pub client_id: &'a str,
     /// The subject CN, `%n`, when a certificate was proved.
     pub common_name: Option<&'a str>,
+    /// The role of the account whose password was proved.
+    pub role: Option<Role>,
 }
 
 /// The rights of one connection, ready to be asked without allocating.
@@ -116,10 +118,20 @@ impl Rights {
     /// The rights of `who` under `profile`, widened by `acl`.
     #[must_use]
     pub fn compile(profile: Profile, acl: &Acl, who: Attributes<'_>) -> Self {
-        let mut rights = Self::of_profile(profile, who);
+        let mut rights = match who.role {
+            Some(Role::Operator) => Self::of_profile(Profile::Open, who),
+            Some(Role::Application) if profile == Profile::Mindconnect => Self::of_application(who),
+            Some(Role::Application | Role::Device) | None => Self::of_profile(profile, who),
+        };
         rights.publish.extend(acl.extra_publish.iter().filter_map(|pattern| Pattern::of_text(pattern, who)));
         rights.subscribe.extend(acl.extra_subscribe.iter().filter_map(|pattern| Pattern::of_text(pattern, who)));
         rights
+    }
+
+    /// ACL-02: whoever collects what the agents say, and commands them.
+    fn of_application(who: Attributes<'_>) -> Self {
+        let of_text = |pattern: &str| Pattern::of_text(pattern, who).into_iter().collect();
+        Self { publish: of_text("tc/%t/+/i/#"), subscribe: of_text("tc/%t/#"), groups: Groups::All }
     }
 
     fn of_profile(profile: Profile, who: Attributes<'_>) -> Self {
@@ -294,7 +306,7 @@ pub enum PatternError {
 /// # Errors
 /// Says what the pattern lacks.
 pub fn check_pattern(pattern: &str) -> Result<(), PatternError> {
-    let stand_in = Attributes { tenant: "t", client_id: "c", common_name: Some("n") };
+    let stand_in = Attributes { tenant: "t", client_id: "c", common_name: Some("n"), role: None };
     let filled = fill(pattern, stand_in).ok_or(PatternError::UnknownVariable)?;
     match TopicFilter::new(&filled)?.share() {
         Some(_) => Err(PatternError::Shared),
@@ -317,7 +329,7 @@ impl TenantRights {
     pub fn new(profile: Profile, acl: &Acl, tenant: &str) -> Self {
         let personal = acl.extra_publish.iter().chain(&acl.extra_subscribe).any(|pattern| is_personal(pattern));
         let shared = (profile != Profile::Mindconnect && !personal).then(|| {
-            let nobody = Attributes { tenant, client_id: "", common_name: None };
+            let nobody = Attributes { tenant, client_id: "", common_name: None, role: None };
             Arc::new(Rights::compile(profile, acl, nobody))
         });
         Self { profile, acl: acl.clone(), shared }
@@ -327,8 +339,8 @@ impl TenantRights {
     #[must_use]
     pub fn of(&self, who: Attributes<'_>) -> Arc<Rights> {
         match &self.shared {
-            Some(shared) => Arc::clone(shared),
-            None => Arc::new(Rights::compile(self.profile, &self.acl, who)),
+            Some(shared) if matches!(who.role, None | Some(Role::Device)) => Arc::clone(shared),
+            _ => Arc::new(Rights::compile(self.profile, &self.acl, who)),
         }
     }
 }
@@ -341,7 +353,8 @@ fn is_personal(pattern: &str) -> bool {
 mod tests {
     use super::*;
 
-    const PUMP: Attributes<'_> = Attributes { tenant: "acme", client_id: "acme_pump", common_name: Some("pump") };
+    const PUMP: Attributes<'_> =
+        Attributes { tenant: "acme", client_id: "acme_pump", common_name: Some("pump"), role: None };
 
     fn rights(profile: Profile) -> Rights {
         Rights::compile(profile, &Acl::default(), PUMP)
@@ -416,7 +429,7 @@ mod tests {
         let own = Rights::compile(Profile::Centiloc, &acl, PUMP);
         assert!(may_publish(&own, "by/pump/x") && may_publish(&own, "of/acme_pump"));
         for (client_id, common_name) in [("+", None), ("a/b", Some("#")), ("", Some(""))] {
-            let who = Attributes { tenant: "acme", client_id, common_name };
+            let who = Attributes { tenant: "acme", client_id, common_name, role: None };
             let rights = Rights::compile(Profile::Centiloc, &acl, who);
             assert!(!may_publish(&rights, "by/pump/x") && !may_publish(&rights, "of/acme_pump"), "{client_id:?}");
             assert!(!may_publish(&rights, "of/a/b") && !may_publish(&rights, "by/x"), "{client_id:?}");

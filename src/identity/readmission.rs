@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::account::Account;
 use super::admission::{self, Admission, No, Peer};
 use super::certificate::unix_seconds;
 use super::credentials;
@@ -15,7 +16,7 @@ use super::path::{Failure, Verdict};
 use super::principal::Holder;
 use super::reason::Reason;
 use super::refusal::{Refusal, Stage};
-use super::switch::{ClientCert, Password};
+use super::switch::{ClientCert, Password, Role};
 use super::trust::{Tenant, TrustSnapshot};
 
 /// Decides whether the connection that was admitted as `admission` may stay.
@@ -61,10 +62,12 @@ impl Review<'_> {
             Some(verdict) => Some(self.review_chain(verdict, tenant)?),
             None => self.review_other(tenant)?,
         };
+        let account = self.review_account(tenant)?;
         self.check_client_id(tenant)?;
         Ok(Admission {
             tenant: Arc::clone(tenant),
-            rights: self.rights(tenant),
+            rights: self.rights(tenant, account.as_deref()),
+            account,
             not_after: admission::end_of(tenant, verdict.as_deref()),
             anchor: verdict.as_ref().map(|verdict| Arc::clone(&verdict.anchor)),
             verdict,
@@ -102,7 +105,9 @@ impl Review<'_> {
     }
 
     fn review_other(&self, tenant: &Tenant) -> Result<Option<Arc<Verdict>>, No> {
-        if self.peer.listener.tls && tenant.switches.client_cert == ClientCert::Required {
+        let exempt = self.admission.account.as_deref().is_some_and(|account| account.role != Role::Device)
+            && self.peer.scope(self.snapshot).is_none_or(|s| s.switches.client_cert != ClientCert::Required);
+        if self.peer.listener.tls && tenant.switches.client_cert == ClientCert::Required && !exempt {
             return Err(No::because(Reason::NoCertificate, "this tenant's clients need a certificate now"));
         }
         let anonymous = self.admission.principal.holder == Holder::Anonymous;
@@ -110,6 +115,29 @@ impl Review<'_> {
             return Err(No::because(Reason::NoCredentials, "this tenant takes no anonymous clients any more"));
         }
         Ok(None)
+    }
+
+    /// The account as it is now. A new hash is a new password: nobody has
+    /// proved that one yet.
+    fn review_account(&self, tenant: &Tenant) -> Result<Option<Arc<Account>>, No> {
+        let Some(old) = &self.admission.account else { return Ok(None) };
+        let beside = self.admission.verdict.is_some();
+        let asks = match tenant.switches.password {
+            Password::Ignored => false,
+            Password::WithoutCert => !beside,
+            Password::Always => true,
+        };
+        if !asks {
+            let no = No::because(Reason::NoCredentials, "this tenant takes no passwords any more");
+            return if beside { Ok(None) } else { Err(no) };
+        }
+        let account = tenant.account(&old.name).filter(|account| account.hash == old.hash);
+        let account = account
+            .ok_or_else(|| No::because(Reason::BadPassword, "the account is gone or has another password now"))?;
+        if account.enabled {
+            return Ok(Some(Arc::clone(account)));
+        }
+        Err(No::because(Reason::AccountDisabled, "the account was disabled"))
     }
 
     fn check_client_id(&self, tenant: &Tenant) -> Result<(), No> {
@@ -126,8 +154,8 @@ impl Review<'_> {
 
     /// The new rights; the old ones where nothing changed, so that what was
     /// decided by them stays decided.
-    fn rights(&self, tenant: &Tenant) -> Arc<super::policy::Rights> {
-        let rights = admission::rights_of(tenant, &self.admission.principal, &self.admission.client_id);
+    fn rights(&self, tenant: &Tenant, account: Option<&Account>) -> Arc<super::policy::Rights> {
+        let rights = admission::rights_of(tenant, &self.admission.principal, account, &self.admission.client_id);
         if *rights == *self.admission.rights { Arc::clone(&self.admission.rights) } else { rights }
     }
 }

@@ -99,6 +99,16 @@ words! {
         /// Always, also beside a certificate.
         Always = "always",
     }
+    /// The role of an account: what it is for.
+    Role {
+        /// A device: it has the rights of the tenant's profile, and needs a
+        /// certificate wherever the tenant's clients do.
+        Device = "device",
+        /// A program that works with the devices (ACL-07).
+        Application = "application",
+        /// Whoever runs the tenant; may publish and subscribe to all of it.
+        Operator = "operator",
+    }
     /// `anonymous`: where a client needs neither certificate nor password.
     Anonymous {
         /// Nowhere.

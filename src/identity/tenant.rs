@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::account::Account;
 use super::switch::{
     AnchorInChain, Anonymous, AutoRegister, CleanSessionPolicy, ClientCert, IdentityRule, KeyPolicy, MqttLevels,
     OnForbiddenPublish, OnForbiddenSubscribe, Password, PlainListener, Profile, QueueOverflow, RejectAt, Retain, V1,
@@ -222,13 +223,23 @@ pub struct TenantSettings {
     /// Serial numbers of certificates that were taken back (TRUST-10), as
     /// they stand in the certificates. The configuration file holds none.
     pub revoked: Vec<Vec<u8>>,
+    /// The names that are proved by a password.
+    pub accounts: Vec<Account>,
 }
 
 impl TenantSettings {
     /// A tenant with nothing but its profile.
     #[must_use]
     pub fn new(id: TenantId, profile: Profile) -> Self {
-        Self { id, profile, switches: profile.switches(), domain: None, anchors: Vec::new(), revoked: Vec::new() }
+        Self {
+            id,
+            profile,
+            switches: profile.switches(),
+            domain: None,
+            anchors: Vec::new(),
+            revoked: Vec::new(),
+            accounts: Vec::new(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use rustls_pki_types::CertificateDer;
 
+use super::account::Account;
 use super::anchor::Anchor;
 use super::assembly::Builder;
 pub use super::assembly::TrustError;
@@ -42,6 +43,7 @@ pub struct Tenant {
     pub rights: TenantRights,
     /// How ClientIds are checked.
     pub rule: Rule,
+    pub(super) accounts: HashMap<String, Arc<Account>>,
     pub(super) revoked: HashSet<Serial>,
     pub(super) registered: HashSet<String>,
 }
@@ -51,6 +53,12 @@ impl Tenant {
     #[must_use]
     pub fn is_revoked(&self, serial: &Serial) -> bool {
         !self.revoked.is_empty() && self.revoked.contains(serial)
+    }
+
+    /// The account of this name, usable or not.
+    #[must_use]
+    pub fn account(&self, name: &str) -> Option<&Arc<Account>> {
+        self.accounts.get(name)
     }
 
     /// Whether the device was registered before its first connection

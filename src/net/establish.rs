@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::codec::{self, ConnAck, Connect, DecodeError, PacketType, PropertiesBuf};
 use crate::delivery::{Kind, Mailbox, Outcome, Overflow, Parked, Yield};
-use crate::identity::admission::{Admission, ConnectRequest, Peer, admit};
+use crate::identity::admission::{Admission, Answer, ConnectRequest, Peer, admit};
+use crate::identity::credentials::Unproved;
 use crate::identity::reason::Reason;
 use crate::identity::refusal::{Refusal, Stage};
 use crate::identity::switch::{CleanSessionPolicy, Profile, QueueOverflow};
@@ -29,6 +30,7 @@ use super::control::{Command, Control, Entered};
 use super::limits::Admitted;
 use super::listener::Listener;
 use super::outgoing::Outgoing;
+use super::passwords::Checked;
 use super::remember;
 use super::shared::{Node, Resting};
 use super::stream::Stream;
@@ -254,8 +256,8 @@ impl Connecting {
             Ok(connect) => connect,
             Err(error) => return Err(self.refuse_bytes(&error.into())),
         };
-        let admission = match self.admit(&connect) {
-            Ok(admission) => Arc::new(admission),
+        let admission = match self.admit(&connect, settings).await {
+            Ok(admission) => Arc::new(*admission),
             Err(refusal) => return Err(self.refuse(&connect, *refusal)),
         };
         let terms = terms(&connect, &admission, settings);
@@ -269,7 +271,31 @@ impl Connecting {
         Ok(self.take_over(&connect, settings, Ready { entered, admitted, admission, terms, will, claimed }))
     }
 
-    fn admit(&self, connect: &Connect<'_>) -> Result<Admission, Box<Refusal>> {
+    async fn admit(&self, connect: &Connect<'_>, settings: &Settings) -> Result<Box<Admission>, Box<Refusal>> {
+        match self.judge(connect)? {
+            Answer::Admitted(admission) => Ok(admission),
+            Answer::Unproved(unproved) => self.check_password(*unproved, settings).await,
+        }
+    }
+
+    async fn check_password(&self, unproved: Unproved, settings: &Settings) -> Result<Box<Admission>, Box<Refusal>> {
+        let Unproved { challenge, right, wrong } = unproved;
+        let address = self.peer.address.ip();
+        let node = &self.node;
+        let outcome = node.passwords.check(address, challenge, settings.max_password_checks, &node.clock).await;
+        let instead = |reason, detail: &str| {
+            let refusal = Refusal { reason, detail: detail.to_owned(), ..*wrong.clone() };
+            Err(Box::new(refusal))
+        };
+        match outcome {
+            Checked::Right => right.map(Box::new),
+            Checked::Wrong => Err(wrong),
+            Checked::LockedOut => instead(Reason::LockedOut, "too many wrong passwords came from this address"),
+            Checked::Busy => instead(Reason::Unavailable, "max_password_checks passwords are being checked already"),
+        }
+    }
+
+    fn judge(&self, connect: &Connect<'_>) -> Result<Answer, Box<Refusal>> {
         let snapshot = self.node.trust.current();
         let request = ConnectRequest {
             version: connect.version,

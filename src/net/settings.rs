@@ -53,6 +53,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Bytes at most in front of the end of CONNECT (SEC-04).
     pub max_connect_bytes: usize,
+    /// Passwords that are checked, or wait for it, at most.
+    pub max_password_checks: usize,
     /// Outgoing QoS 1 and 2 messages in flight per client (MQTT-QOS-05).
     pub max_inflight: u16,
     /// Incoming QoS 1 and 2 messages that a client may leave unfinished; the
@@ -80,6 +82,7 @@ impl Default for Settings {
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             max_connect_bytes: 64 * 1024,
+            max_password_checks: 64,
             max_inflight: 64,
             receive_maximum: 1024,
             topic_alias_maximum: 32,

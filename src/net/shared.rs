@@ -16,6 +16,7 @@ use crate::telemetry::metrics::Counter;
 
 use super::control::Live;
 use super::limits::Limits;
+use super::passwords::Passwords;
 use super::{Settings, connection};
 
 /// A session at rest, with the rights of its client, for its will.
@@ -69,6 +70,8 @@ pub struct Node {
     pub live: Arc<Live>,
     /// Handshakes and connections that may begin.
     pub limits: Arc<Limits>,
+    /// Where passwords are checked.
+    pub passwords: Passwords,
     /// The tasks of connections.
     pub tasks: Tasks,
 }

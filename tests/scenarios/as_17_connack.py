@@ -1,4 +1,4 @@
-"""AS-17: the CONNACK table, without passwords and storage (AUTH-07…11, MQTT-CON-01, MQTT-CON-05, MQTT-CON-07)."""
+"""AS-17: the CONNACK table, without storage (AUTH-07…11, MQTT-CON-01, MQTT-CON-05, MQTT-CON-07)."""
 
 from support import wire
 from support.scenario import NO_TENANT, tenant
@@ -13,8 +13,10 @@ def run(t):
     acme, bolt = t.pki.leaf(roots["acme"], "acme"), t.pki.leaf(roots["bolt"], "bolt")
     config = NO_TENANT.replace('1883"', '1883", default_tenant = "lab"')
     config += tenant("lab", "open", roots["lab"]) + tenant("t2250", "cumulocity", (roots["t2250"], {"auto_registration": True}))
-    # Accounts are a matter of their own: one tenant does without passwords, the other one shows that they are missed.
+    config += t.accounts(dev=("secret", "device"))[1]
+    # One tenant does without passwords, so that ClientIds are judged alone; the other one asks for them.
     config += tenant("acme", "centiloc", roots["acme"], password="ignored", auto_register="yes") + tenant("bolt", "centiloc", roots["bolt"])
+    config += t.accounts(grant=("secret", "device"), op=("secret", "operator"))[1]
     broker = t.certus(config)
 
     rows = [
@@ -39,6 +41,21 @@ def run(t):
         ("good, centiloc", acme, "acme-warehouse-1", {}, 0),
         ("other prefix, centiloc", acme, "other-1", {}, 2),
         ("no password, centiloc", bolt, "bolt-1", {}, 4),
+        ("right password, centiloc", bolt, "bolt-1", {"user": "bolt/grant", "password": "secret"}, 0),
+        ("right password, no tenant in the user name", bolt, "bolt-1", {"user": "grant", "password": "secret"}, 0),
+        ("wrong password, centiloc", bolt, "bolt-1", {"user": "bolt/grant", "password": "wrong"}, 4),
+        ("account of another tenant", bolt, "bolt-1", {"user": "t2250/dev", "password": "secret"}, 5),
+        ("other prefix, right password", bolt, "other-1", {"user": "bolt/grant", "password": "secret"}, 2),
+        ("operator without certificate", None, "op1", {"user": "bolt/op", "password": "secret"}, 0),
+        ("grant without certificate", None, "bolt-1", {"user": "bolt/grant", "password": "secret"}, 5),
+        ("right password, cumulocity", None, "d:x", {"user": "t2250/dev", "password": "secret"}, 0),
+        ("wrong password, cumulocity", None, "d:x", {"user": "t2250/dev", "password": "wrong"}, 4),
+        ("wrong password, cumulocity, 5.0", None, "d:x", {"user": "t2250/dev", "password": "wrong", "level": 5}, 0x86),
+        ("unknown user, cumulocity", None, "d:x", {"user": "t2250/nobody", "password": "secret"}, 4),
+        ("unknown tenant", None, "d:x", {"user": "t9999/dev", "password": "secret"}, 4),
+        ("empty password, cumulocity", None, "d:x", {"user": "t2250/dev", "password": ""}, 5),
+        ("certificate and any user name, cumulocity", pump, "pump-0042", {"user": "whoever", "password": "wrong"}, 0),
+        ("certificate and its tenant as user name", pump, "pump-0042", {"user": "t2250"}, 0),
     ]
     for text, pair, client_id, kind, code in rows:
         t.ok(t.verdict(broker, pair, client_id, **kind), f"CONNACK {code} sp 0", text)

@@ -70,6 +70,15 @@ class Scenario:
             return None, f"no end within {seconds} s: {(late.stdout or b'').decode(errors='replace')}"
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
+    def accounts(self, **passwords):
+        """A file of accounts made by `certus passwd`: name = (password, role). Returns its table for the tenant above it."""
+        file = self.home / f"accounts{len(list(self.home.glob('accounts*')))}"
+        for name, (password, role) in passwords.items():
+            code, said = self.sh(self.binary, "passwd", "--file", file, name, "--role", role, stdin=password.encode() + b"\n")
+            if code != 0:
+                raise RuntimeError(f"certus passwd: {said}")
+        return file, f'[tenant.accounts]\nfile = "{file}"\n'
+
     def mosquitto_pub(self, broker, pair, client_id, *args, chain=None):
         return self.sh("mosquitto_pub", "-h", "localhost", "-p", broker.tls, "--cafile", broker.ca, "--cert", chain or pair.cert,
                        "--key", pair.key, "-V", "mqttv311", "-i", client_id, *args)

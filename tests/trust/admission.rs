@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use certus::identity::admission::{Admission, ConnectRequest, ListenerScope, Peer, admit};
+use certus::identity::admission::{Admission, Answer, ConnectRequest, ListenerScope, Peer, admit};
 use certus::identity::certificate::Certificate;
 use certus::identity::principal::Holder;
 use certus::identity::readmission::readmit;
@@ -67,7 +67,10 @@ fn refusal(outcome: Result<Admission, Box<Refusal>>) -> (Reason, u8) {
 }
 
 fn ask(snapshot: &TrustSnapshot, peer: &Peer, request: &ConnectRequest<'_>) -> Result<Admission, Box<Refusal>> {
-    admit(snapshot, peer, request, noon())
+    match admit(snapshot, peer, request, noon())? {
+        Answer::Admitted(admission) => Ok(*admission),
+        Answer::Unproved(unproved) => panic!("a password has to be checked: {unproved:?}"),
+    }
 }
 
 /// AUTH-06

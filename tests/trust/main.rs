@@ -11,6 +11,7 @@ mod admission;
 mod explain;
 mod handshakes;
 mod kinds;
+mod passwords;
 mod paths;
 mod pki;
 mod tickets;

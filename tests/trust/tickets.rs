@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use certus::identity::admission::{ConnectRequest, ListenerScope, Peer, admit};
+use certus::identity::admission::{Answer, ConnectRequest, ListenerScope, Peer, admit};
 use certus::identity::reason::Reason;
 use certus::identity::switch::{ClientCert, Profile};
 use certus::mqtt::{TenantId, Version};
@@ -59,7 +59,8 @@ fn a_client_resumes_in_both_versions_and_stays_who_it_is() {
         assert_ne!(kind(&config, &listener).0, Some(HandshakeKind::Resumed));
         let (resumed, met) = kind(&config, &listener);
         assert_eq!(resumed, Some(HandshakeKind::Resumed), "{version:?}");
-        let admission = admit(&listener.snapshot, &peer(&met), &connect("press"), noon()).unwrap();
+        let answer = admit(&listener.snapshot, &peer(&met), &connect("press"), noon()).unwrap();
+        let Answer::Admitted(admission) = answer else { panic!("{answer:?}") };
         assert_eq!(admission.principal.common_name(), Some("press"));
     }
 }

@@ -8,6 +8,7 @@ mod bench;
 mod cert;
 mod check;
 mod explain;
+mod passwd;
 mod publish;
 mod serve;
 mod session;
@@ -37,6 +38,7 @@ Without a command certus serves. Examples:
   certus serve --listen-tls 0.0.0.0:8884     serve on another port
   certus check-config --config broker.toml   read a configuration, report every mistake
   certus cert new pump-7                     a device certificate from the development CA
+  certus passwd bob --role operator          an account with a password
   certus explain certs/pump-7.pem            why a certificate would be accepted or refused
 
 Exit codes: 0 done, 1 it did not work, 2 the command or the configuration is wrong.";
@@ -61,6 +63,8 @@ enum Command {
     Cert(cert::Args),
     /// Judge a certificate offline, step by step, as the broker would.
     Explain(explain::Args),
+    /// Make and edit the accounts of a tenant: names with a password.
+    Passwd(passwd::Args),
     /// Publish a message.
     Pub(Box<publish::Args>),
     /// Subscribe, and print what comes.
@@ -114,6 +118,7 @@ pub fn run() -> ExitCode {
         Some(Command::CheckConfig(args)) => check::run(&args).exit(),
         Some(Command::Cert(args)) => cert::run(&args).exit(),
         Some(Command::Explain(args)) => explain::run(&args).exit(),
+        Some(Command::Passwd(args)) => passwd::run(&args).exit(),
         Some(Command::Pub(args)) => publish::run(&args).exit(),
         Some(Command::Sub(args)) => subscribe::run(&args).exit(),
         Some(Command::Bench(args)) => bench::run(&args),

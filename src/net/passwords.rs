@@ -1,0 +1,132 @@
+//! Where passwords are checked.
+//!
+//! What lives here: how many are checked at once, how many wait, and which
+//! addresses are not heard (AUTH-14). What does not: hashing
+//! (`identity::password`), who has to prove one (`identity::credentials`).
+//! Invariant: hashing never runs on a thread that serves connections, and
+//! never for more callers than the bound says.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::identity::credentials::Challenge;
+use crate::identity::lockout::Lockout;
+use crate::identity::password;
+use crate::shutdown::Tasks;
+
+/// What came of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// It is the account's.
+    Right,
+    /// It is not.
+    Wrong,
+    /// Nobody looked: too many from there were wrong.
+    LockedOut,
+    /// Nobody looked: too many wait.
+    Busy,
+}
+
+/// Checks passwords on threads of their own.
+pub struct Passwords {
+    lockout: Lockout,
+    /// One check takes a core for some 20 ms and 19 MiB: half of the cores
+    /// stay with the clients that are in.
+    cores: Semaphore,
+    /// Checks in progress, and those that wait.
+    inside: AtomicUsize,
+    tasks: Tasks,
+}
+
+impl Passwords {
+    /// A pool whose work is part of `tasks`.
+    #[must_use]
+    pub fn new(tasks: Tasks) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = Semaphore::new((cores / 2).clamp(1, 8));
+        Self { lockout: Lockout::default(), cores, inside: AtomicUsize::new(0), tasks }
+    }
+
+    /// Checks the password of a client at `address`; `most` may be inside.
+    pub(super) async fn check(&self, address: IpAddr, challenge: Challenge, most: usize, clock: &Clock) -> Checked {
+        if self.lockout.is_locked(address, clock.now()) {
+            return Checked::LockedOut;
+        }
+        let Some(_inside) = Inside::enter(&self.inside, most) else { return Checked::Busy };
+        let Ok(_core) = self.cores.acquire().await else { return Checked::Busy };
+        // Others from there were checked while this one waited.
+        if self.lockout.is_locked(address, clock.now()) {
+            return Checked::LockedOut;
+        }
+        let Challenge { hash, password } = challenge;
+        match self.tasks.blocking("password", move || password::verify(&hash, &password)).await {
+            Some(true) => Checked::Right,
+            Some(false) => {
+                self.lockout.failed(address, clock.now());
+                Checked::Wrong
+            }
+            None => Checked::Busy,
+        }
+    }
+}
+
+/// One of those inside, for as long as it lives: a client that goes away
+/// while it waits makes room.
+struct Inside<'p>(&'p AtomicUsize);
+
+impl<'p> Inside<'p> {
+    fn enter(inside: &'p AtomicUsize, most: usize) -> Option<Self> {
+        let entered = inside.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < most).then_some(now + 1));
+        entered.ok().map(|_| Self(inside))
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    /// The hash of "right" that is quickest to check.
+    fn challenge(password: &str) -> Challenge {
+        use argon2::password_hash::PasswordHasher;
+        let params = argon2::Params::new(8, 1, 1, None).unwrap();
+        let quick = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let hash = quick.hash_password(b"right").unwrap().to_string();
+        Challenge { hash: Arc::from(hash), password: Zeroizing::new(password.as_bytes().to_vec()) }
+    }
+
+    /// AUTH-14
+    #[tokio::test]
+    async fn ten_wrong_passwords_close_the_door_for_the_right_one_from_there_only() {
+        let (pool, clock) = (Passwords::new(Tasks::new()), Clock::system());
+        let here = IpAddr::from([192, 0, 2, 1]);
+        assert_eq!(pool.check(here, challenge("right"), 4, &clock).await, Checked::Right);
+        for _ in 0..10 {
+            assert_eq!(pool.check(here, challenge("wrong"), 4, &clock).await, Checked::Wrong);
+        }
+        assert_eq!(pool.check(here, challenge("right"), 4, &clock).await, Checked::LockedOut);
+        assert_eq!(pool.check(IpAddr::from([192, 0, 2, 2]), challenge("right"), 4, &clock).await, Checked::Right);
+    }
+
+    #[tokio::test]
+    async fn more_than_the_bound_are_turned_away_and_a_free_place_is_found_again() {
+        let (pool, clock) = (Passwords::new(Tasks::new()), Clock::system());
+        let here = IpAddr::from([192, 0, 2, 1]);
+        let held = Inside::enter(&pool.inside, 1).unwrap();
+        assert_eq!(pool.check(here, challenge("right"), 1, &clock).await, Checked::Busy);
+        drop(held);
+        assert_eq!(pool.check(here, challenge("right"), 1, &clock).await, Checked::Right);
+    }
+}
