@@ -30,7 +30,7 @@ pub use connack::ConnAck;
 pub use connect::{Connect, Will};
 pub use disconnect::Disconnect;
 pub use error::DecodeError;
-pub use frame::{Frame, PacketType, peek};
+pub use frame::{Frame, PacketType, peek, varint_len};
 pub use packet::Packet;
 pub use properties::{Properties, PropertiesBuf, PropertyId, Value};
 pub use publish::{Outgoing, Publish};

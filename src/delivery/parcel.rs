@@ -127,6 +127,8 @@ pub struct Parcel {
     position: AtomicU64,
     /// The highest QoS in it.
     highest: Qos,
+    /// Whether a message in it has an expiry.
+    expires: bool,
 }
 
 /// The position of a parcel whose batch was not appended yet.
@@ -155,6 +157,12 @@ impl Parcel {
     #[must_use]
     pub const fn highest_qos(&self) -> Qos {
         self.highest
+    }
+
+    /// Whether the time of one of its messages may pass.
+    #[must_use]
+    pub const fn expires(&self) -> bool {
+        self.expires
     }
 
     /// Whether deliveries that wait for the disk may leave.
@@ -352,6 +360,7 @@ impl ParcelBuilder {
         let mut bytes = Vec::with_capacity(table + self.lines.len() * LINE);
         bytes.extend_from_slice(&self.frames);
         bytes.extend_from_slice(&self.properties);
+        let expires = self.lines.iter().any(|line| line.expiry != NONE);
         for mut line in self.lines.drain(..) {
             line.properties += shift;
             line.properties_end += shift;
@@ -368,6 +377,7 @@ impl ParcelBuilder {
             first_id: MessageId { publisher: publisher.0, epoch, counter },
             position: AtomicU64::new(UNDECIDED),
             highest,
+            expires,
         };
         Counter::Parcels.one();
         Gauge::ParcelBytes.add(parcel.size());

@@ -201,6 +201,10 @@ reasons! {
     /// Enhanced authentication, which is not served [MQTT-4.12.0-1].
     AuthenticationMethod = "authentication_method", BadAuthenticationMethod, None,
         "connect without an authentication method";
+    /// The client's maximum packet size leaves no room for CONNACK
+    /// [MQTT-3.1.2-24].
+    PacketSize = "packet_size", PacketTooLarge, None,
+        "let the client take packets of 512 bytes or more";
     /// A lasting session where none is granted.
     CleanSessionPolicy = "clean_session_policy", NotAuthorized, None,
         "connect with clean session, or change clean_session_policy";

@@ -203,7 +203,7 @@ impl Connecting {
             }
         };
         self.record(why, error.to_string());
-        self.say(Version::V4, reason, None)
+        self.say(Version::V4, reason, None, usize::MAX)
     }
 
     fn record(&self, reason: Reason, detail: String) {
@@ -212,7 +212,9 @@ impl Connecting {
     }
 
     /// Refuses with CONNACK, and keeps the socket until it may have been read.
-    fn say(mut self, version: Version, reason: ReasonCode, text: Option<&str>) -> Failed {
+    /// The text is left out where the client has no room for it
+    /// [MQTT-3.2.2-19].
+    fn say(mut self, version: Version, reason: ReasonCode, text: Option<&str>, most: usize) -> Failed {
         let mut words = Vec::new();
         let mut properties = PropertiesBuf::new();
         if let Some(text) = text {
@@ -220,6 +222,13 @@ impl Connecting {
         }
         let refusal = ConnAck { properties: properties.as_properties(), ..ConnAck::refusal(reason) };
         refusal.encode(version, &mut words);
+        if words.len() > most {
+            words.clear();
+            ConnAck::refusal(reason).encode(version, &mut words);
+        }
+        if words.len() > most {
+            return Failed::Quietly;
+        }
         if self.transport.send(&words).is_err() {
             return Failed::Quietly;
         }
@@ -230,9 +239,12 @@ impl Connecting {
 
     fn refuse(self, connect: &Connect<'_>, refusal: Refusal) -> Failed {
         let reason = refusal.reason.connack();
-        let text = connect.version.is_v5().then(|| refusal.reason_string());
+        let properties = &connect.properties;
+        let wants_text = connect.version.is_v5() && properties.request_problem_information().unwrap_or(true);
+        let text = wants_text.then(|| refusal.reason_string());
+        let most = properties.maximum_packet_size().map_or(usize::MAX, |most| most as usize);
         self.node.refusals.record(refusal.at(&self.peer).asking(connect.client_id));
-        self.say(connect.version, reason, text.as_deref())
+        self.say(connect.version, reason, text.as_deref(), most)
     }
 
     fn refusal(&self, reason: Reason, detail: impl Into<String>) -> Refusal {
@@ -261,7 +273,12 @@ impl Connecting {
             Err(refusal) => return Err(self.refuse(&connect, *refusal)),
         };
         let terms = terms(&connect, &admission, settings);
-        let will = will(&connect);
+        if connack(&connect, true, &terms, &admission, settings).len() > terms.max_packet_out as usize {
+            let detail = format!("CONNACK is longer than {} bytes", terms.max_packet_out);
+            let refusal = self.refusal(Reason::PacketSize, detail);
+            return Err(self.refuse(&connect, refusal));
+        }
+        let will = will(&connect, &admission);
         let control: Arc<Control> = Arc::clone(&entered.control);
         let claimed = match self.claim(&admission, control).await {
             Ok(claimed) => claimed,
@@ -397,7 +414,7 @@ impl Connecting {
             remember::created(&mut batch, domain.tenant(), &admission.session_key, queue.uid(), expiry);
         }
         let position = domain.append(batch);
-        session.push_answer(connack(connect, present, &session, &admission, keep_alive, settings));
+        session.push_answer(connack(connect, present, session.terms(), &admission, settings));
         session.answers_wait_for(position.0);
         session.release_again();
         let parts = Parts {

@@ -236,8 +236,7 @@ impl Outgoing {
             let qos = entry.qos.min(entry.message.qos);
             let seq = (entry.seq != VOLATILE).then_some(entry.seq);
             if entry.message.expires_at.is_some_and(|at| at <= drain.now) {
-                Counter::DroppedExpired.one();
-                seq.into_iter().for_each(|seq| drain.session.outbound_mut().skip(seq));
+                leave_out(drain, seq);
             } else if qos == Qos::AtMostOnce {
                 write_entry(drain, entry, qos, None, false);
             } else {
@@ -291,6 +290,11 @@ impl Outgoing {
 
     fn send_one(&mut self, run: &Run, index: u32, message: &MessageRef<'_>, qos: Qos, drain: &mut Drain<'_>) -> bool {
         let born = run.parcel.born();
+        if is_over(message, born, drain.now) {
+            let seq = run.first_seq.filter(|_| qos > Qos::AtMostOnce && !run.stored_apart);
+            leave_out(drain, seq.map(|first| first + self.numbered));
+            return true;
+        }
         if qos == Qos::AtMostOnce {
             write_message(drain, message, born, &run.manner, qos, None);
             return true;
@@ -316,6 +320,7 @@ impl Outgoing {
     /// Copies the frames of a whole run at once, if they need no change.
     fn copy_run(&mut self, run: &Run, drain: &mut Drain<'_>) -> bool {
         let is_plain = run.parcel.highest_qos() == Qos::AtMostOnce
+            && !run.parcel.expires()
             && !run.manner.retain_as_published
             && !drain.session.terms().version.is_v5();
         if !is_plain {
@@ -334,7 +339,10 @@ impl Outgoing {
             if !held.parcel.is_durable(drain.durable) {
                 break;
             }
-            if let Some(message) = held.parcel.message(held.index) {
+            let message = held.parcel.message(held.index);
+            if message.is_some_and(|message| is_over(&message, held.parcel.born(), drain.now)) {
+                leave_out(drain, held.seq);
+            } else if let Some(message) = message {
                 let Some(id) = drain.session.outbound_mut().begin(held.seq, Qos::ExactlyOnce) else { break };
                 write_message(drain, &message, held.parcel.born(), &held.manner, Qos::ExactlyOnce, Some(id));
             }
@@ -351,6 +359,18 @@ impl Outgoing {
         let front = self.front.front().filter(|queued| queued.entry.qos == Qos::ExactlyOnce);
         held.into_iter().chain(front.map(|queued| queued.position)).filter(|at| *at > durable).min()
     }
+}
+
+/// Whether a message's time has passed before its delivery began
+/// [MQTT-3.3.2-5].
+fn is_over(message: &MessageRef<'_>, born: u64, now: u64) -> bool {
+    message.expiry.is_some_and(|seconds| born + u64::from(seconds) * 1000 <= now)
+}
+
+/// Counts an expired message; its place in the queue is done with.
+fn leave_out(drain: &mut Drain<'_>, seq: Option<u64>) {
+    Counter::DroppedExpired.one();
+    seq.into_iter().for_each(|seq| drain.session.outbound_mut().skip(seq));
 }
 
 /// Writes a message of a parcel: its frame as it lies there, patched, when the

@@ -2,9 +2,9 @@
 
 use crate::codec::{ConnAck, Connect, PropertiesBuf};
 use crate::identity::admission::Admission;
-use crate::identity::switch::CleanSessionPolicy;
+use crate::identity::switch::{CleanSessionPolicy, Retain};
 use crate::mqtt::{ReasonCode, Version};
-use crate::session::{Session, Terms, Will};
+use crate::session::{Terms, Will};
 
 use super::Settings;
 
@@ -33,7 +33,7 @@ pub(super) fn terms(connect: &Connect<'_>, admission: &Admission, settings: &Set
     }
 }
 
-pub(super) fn will(connect: &Connect<'_>) -> Option<Box<Will>> {
+pub(super) fn will(connect: &Connect<'_>, admission: &Admission) -> Option<Box<Will>> {
     let will = connect.will.as_ref()?;
     let mut properties = Vec::new();
     will.properties.copy_forwardable(&mut properties);
@@ -41,7 +41,8 @@ pub(super) fn will(connect: &Connect<'_>) -> Option<Box<Will>> {
         topic: will.topic.as_str().into(),
         payload: will.payload.into(),
         qos: will.qos,
-        retain: will.retain,
+        // MQTT-RET-02: the flag has no effect there, in a will neither.
+        retain: will.retain && admission.tenant.switches.retain == Retain::Store,
         delay: will.properties.will_delay().unwrap_or(0),
         properties: properties.into(),
         expiry: will.properties.message_expiry(),
@@ -60,9 +61,8 @@ pub(super) fn keep_alive(connect: &Connect<'_>, settings: &Settings) -> u16 {
 pub(super) fn connack(
     connect: &Connect<'_>,
     session_present: bool,
-    session: &Session,
+    terms: &Terms,
     admission: &Admission,
-    keep_alive: u16,
     settings: &Settings,
 ) -> Vec<u8> {
     let mut properties = PropertiesBuf::new();
@@ -75,11 +75,12 @@ pub(super) fn connack(
         if admission.assigned {
             properties.assigned_client_id(admission.client_id.as_str());
         }
+        let keep_alive = keep_alive(connect, settings);
         if keep_alive != connect.keep_alive {
             properties.server_keep_alive(keep_alive);
         }
-        if session.terms().session_expiry != connect.properties.session_expiry().unwrap_or(0) {
-            properties.session_expiry(session.terms().session_expiry);
+        if terms.session_expiry != connect.properties.session_expiry().unwrap_or(0) {
+            properties.session_expiry(terms.session_expiry);
         }
     }
     let mut packet = Vec::new();

@@ -254,15 +254,18 @@ impl Session {
         match ack.kind {
             codec::AckKind::PubAck => self.outbound.on_puback(packet_id),
             codec::AckKind::PubRec => {
-                let done = self.outbound.on_pubrec(packet_id, ack.reason.is_error())?;
-                if let Acknowledged::Release { seq } = done {
-                    if self.resumable {
-                        self.changes.push(Change::Released { seq });
+                let refused = ack.reason.is_error();
+                let done = self.outbound.on_pubrec(packet_id, refused)?;
+                match done {
+                    Acknowledged::Release { seq } => {
+                        self.changes.extend(self.resumable.then_some(Change::Released { seq }));
+                        self.answers.push_pubrel(packet_id, ReasonCode::Success);
                     }
-                    self.answers.push_pubrel(packet_id, ReasonCode::Success);
-                }
-                if done == Acknowledged::Unknown {
-                    self.answers.push_pubrel(packet_id, ReasonCode::PacketIdentifierNotFound);
+                    // Nothing follows a refusal, of whatever it was.
+                    Acknowledged::Unknown if !refused => {
+                        self.answers.push_pubrel(packet_id, ReasonCode::PacketIdentifierNotFound);
+                    }
+                    _ => {}
                 }
                 Ok(done)
             }
@@ -289,7 +292,7 @@ impl Session {
                 let wishes = subscribe::wishes(&subscribe, &self.subscriptions, &self.terms)?;
                 self.outputs.push_back(Output::Subscribe { packet_id: subscribe.packet_id, wishes });
             }
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe)?,
             Packet::Disconnect(disconnect) => self.handle_disconnect(&disconnect)?,
             Packet::Connect(_) => return Err(Violation::SecondConnect),
             Packet::Auth(_) => return Err(Violation::Authentication),
@@ -300,8 +303,7 @@ impl Session {
 
     /// Answers a wish to subscribe: stores what was granted and queues SUBACK.
     pub fn handle_granted(&mut self, packet_id: NonZeroU16, grants: Vec<Grant>) {
-        let reasons: Vec<_> = grants.iter().map(Grant::reason).collect();
-        self.answers.push_packet(self.suback(packet_id, &reasons));
+        self.answers.push_packet(subscribe::suback(packet_id, &grants, self.terms.version));
         for grant in grants {
             let Grant::Granted(subscription) = grant else { continue };
             self.subscriptions.insert(subscription.clone());
@@ -311,14 +313,8 @@ impl Session {
         }
     }
 
-    fn suback(&self, packet_id: NonZeroU16, reasons: &[ReasonCode]) -> Vec<u8> {
-        let mut packet = Vec::new();
-        let suback = codec::SubAck { packet_id, properties: codec::Properties::EMPTY, codes: reasons.into() };
-        suback.encode(self.terms.version, &mut packet);
-        packet
-    }
-
-    fn handle_unsubscribe(&mut self, unsubscribe: &codec::Unsubscribe<'_>) {
+    fn handle_unsubscribe(&mut self, unsubscribe: &codec::Unsubscribe<'_>) -> Result<(), Violation> {
+        subscribe::check_answer(unsubscribe.filters.iter().count(), &self.terms)?;
         let mut reasons = Vec::new();
         let mut filters = Vec::new();
         for filter in unsubscribe.filters.iter() {
@@ -338,6 +334,7 @@ impl Session {
         codec::UnsubAck { packet_id: unsubscribe.packet_id, properties, codes }.encode(self.terms.version, &mut packet);
         self.answers.push_packet(packet);
         self.outputs.push_back(Output::Unsubscribe { filters });
+        Ok(())
     }
 
     fn handle_disconnect(&mut self, disconnect: &codec::Disconnect<'_>) -> Result<(), Violation> {

@@ -1,10 +1,10 @@
 //! The subscriptions of a session, and what SUBSCRIBE asks for.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::{NonZeroU16, NonZeroU32};
 
 use crate::codec::{self, DecodeError};
-use crate::mqtt::{ReasonCode, SubscriptionOptions, TopicFilter};
+use crate::mqtt::{ReasonCode, SubscriptionOptions, TopicFilter, Version};
 
 use super::{Terms, Violation};
 
@@ -96,25 +96,46 @@ impl Subscriptions {
     }
 }
 
+/// Whether the client takes an answer with a code for each of so many filters
+/// [MQTT-3.1.2-24].
+pub(super) fn check_answer(filters: usize, terms: &Terms) -> Result<(), Violation> {
+    let remaining = u32::try_from(filters).unwrap_or(u32::MAX).saturating_add(3);
+    let len = remaining as usize + 1 + codec::varint_len(remaining);
+    if len > terms.max_packet_out as usize { Err(Violation::AnswerTooLong(terms.max_packet_out)) } else { Ok(()) }
+}
+
+/// SUBACK.
+pub(super) fn suback(packet_id: NonZeroU16, grants: &[Grant], version: Version) -> Vec<u8> {
+    let reasons: Vec<_> = grants.iter().map(Grant::reason).collect();
+    let codes = reasons.as_slice().into();
+    let mut packet = Vec::new();
+    codec::SubAck { packet_id, properties: codec::Properties::EMPTY, codes }.encode(version, &mut packet);
+    packet
+}
+
 /// Reads the filters of SUBSCRIBE, in order.
 pub(super) fn wishes(
     subscribe: &codec::Subscribe<'_>,
     held: &Subscriptions,
     terms: &Terms,
 ) -> Result<Vec<Wish>, Violation> {
+    check_answer(subscribe.filters.iter().count(), terms)?;
     let mut room = terms.max_subscriptions.saturating_sub(held.len());
     let mut wishes = Vec::new();
+    // As if each filter came in a packet of its own [MQTT-3.8.4-5].
+    let mut wished = BTreeSet::new();
     let id = subscribe.properties.subscription_ids().next().and_then(NonZeroU32::new);
     for entry in subscribe.filters.iter() {
         let filter =
             TopicFilter::new(entry.filter).map_err(|error| Violation::Malformed(DecodeError::TopicFilter(error)))?;
-        let existed = held.contains(filter.as_str());
+        let existed = held.contains(filter.as_str()) || wished.contains(entry.filter);
         wishes.push(if filter.levels() > terms.max_topic_levels {
             Wish::Refused(ReasonCode::TopicFilterInvalid)
         } else if !existed && room == 0 {
             Wish::Refused(ReasonCode::QuotaExceeded)
         } else {
             room -= usize::from(!existed);
+            wished.insert(entry.filter);
             Wish::Subscribe { subscription: Subscription { filter, options: entry.options, id }, existed }
         });
     }

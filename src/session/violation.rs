@@ -6,6 +6,10 @@ use crate::mqtt::ReasonCode;
 /// A breach of the protocol. It ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
+    /// So many filters that the answer would be longer than the client takes
+    /// [MQTT-3.1.2-24].
+    #[error("the answer would be longer than {0} bytes, the client's maximum packet size; name fewer filters")]
+    AnswerTooLong(u32),
     /// AUTH without an authentication method in CONNECT [MQTT-4.12.0-7].
     #[error("AUTH, though CONNECT named no authentication method")]
     Authentication,
@@ -45,6 +49,7 @@ impl Violation {
     #[must_use]
     pub fn reason(&self) -> ReasonCode {
         match self {
+            Self::AnswerTooLong(_) => ReasonCode::PacketTooLarge,
             Self::KeepAlive => ReasonCode::KeepAliveTimeout,
             Self::Malformed(error) => error.reason(),
             Self::ReceiveMaximum(_) => ReasonCode::ReceiveMaximumExceeded,

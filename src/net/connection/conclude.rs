@@ -152,15 +152,16 @@ impl Connection {
     /// does so now, or says itself that the connection is refused. Answers
     /// whether more may follow.
     fn greet(&self, ending: &Ending, session: &mut Session, words: &mut Vec<u8>) -> bool {
-        if self.greeted {
-            return true;
-        }
-        if let Ending::Refused(refusal) = ending {
+        if let Ending::Refused(refusal) = ending
+            && !self.greeted
+        {
             ConnAck::refusal(refusal.reason.connack()).encode(session.terms().version, words);
             return false;
         }
-        session.release(self.parts.node.store.durable().0, words);
-        !words.is_empty()
+        // What came before a breach is answered in front of its reason.
+        let answers = session.release(self.parts.node.store.durable().0, words);
+        Counter::AnswersSent.add(answers);
+        self.greeted || answers > 0
     }
 
     fn last_words(&self, ending: &Ending, reason: ReasonCode, session: &Session, words: &mut Vec<u8>) {
