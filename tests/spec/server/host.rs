@@ -1,0 +1,116 @@
+//! A broker in the test's own process.
+//!
+//! What lives here: how it is started and what it is told. What does not: the
+//! client (`client`). Invariant: every broker has its own port, store and
+//! sessions, so that tests may run side by side.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use certus::broker::{self, Broker, Durability, ServerTls};
+use certus::ca::{Wanted, ensure};
+use certus::clock::Clock;
+use certus::identity::switch::Profile;
+use certus::identity::tenant::TenantSettings;
+use certus::mqtt::TenantId;
+use certus::net::ListenerSettings;
+use certus::{delivery, net};
+use tokio::runtime::{self, Runtime};
+
+use super::client::Dial;
+
+/// Lets real time pass, where the standard itself counts it.
+#[allow(clippy::disallowed_methods, reason = "the test's own thread, on which no connection runs")]
+pub fn wait(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+pub struct Host {
+    runtime: Runtime,
+    broker: Option<Broker>,
+    address: SocketAddr,
+    clock: Clock,
+    _files: tempfile::TempDir,
+}
+
+impl Host {
+    /// A broker as it is configured by default.
+    pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A broker whose settings `change` has seen.
+    pub fn with(change: impl FnOnce(&mut broker::Settings)) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let wanted = Wanted { server: true, devices: false, server_names: &["localhost".to_owned()] };
+        let clock = Clock::system();
+        ensure(files.path(), &wanted, clock.wall()).unwrap();
+        let tenant = TenantId::new("spec");
+        let listener = ListenerSettings {
+            name: "plain".into(),
+            bind: (Ipv4Addr::LOCALHOST, 0).into(),
+            tls: false,
+            websocket: None,
+            proxies: Vec::new(),
+            default_tenant: Some(tenant.clone()),
+        };
+        let server_tls =
+            ServerTls { certificate: files.path().join("server.pem"), key: files.path().join("server.key") };
+        let mut settings = broker::Settings {
+            listeners: vec![listener],
+            server_tls,
+            net: net::Settings::default(),
+            delivery: delivery::Settings::default(),
+            tenants: vec![TenantSettings::new(tenant, Profile::Open)],
+            durability: Durability::Memory,
+            slow_store: None,
+        };
+        change(&mut settings);
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let entered = runtime.enter();
+        let broker = broker::start(settings, clock.clone()).unwrap();
+        drop(entered);
+        let address = broker.handle().listening()[0].1;
+        Self { runtime, broker: Some(broker), address, clock, _files: files }
+    }
+
+    /// The same conversation with a store that is durable at once, and with
+    /// one that lags.
+    pub fn on_both_stores(conversation: impl Fn(&Self)) {
+        for plan in [None, Some("late:5ms")] {
+            conversation(&Self::with(|settings| settings.slow_store = plan.map(str::to_owned)));
+        }
+    }
+
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// CONNECT of MQTT 5.0 with Clean Start, to be changed and sent.
+    pub fn dial(&self, client_id: &str) -> Dial {
+        Dial::new(self.address, client_id)
+    }
+
+    /// Time, to measure with.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Moves the wall time: messages expire without waiting.
+    pub fn pass(&self, seconds: i64) {
+        self.clock.shift_to(seconds);
+    }
+
+    /// Tells every client that the broker stops.
+    pub fn stop(&mut self) {
+        if let Some(broker) = self.broker.take() {
+            self.runtime.block_on(broker.stop(Duration::from_secs(5)));
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
