@@ -223,9 +223,7 @@ pub(super) fn judge(
     now: SystemTime,
 ) -> Result<Option<Arc<Verdict>>, Box<Failure>> {
     let Some(chain) = peer.chain.as_deref().filter(|chain| !chain.is_empty()) else { return Ok(None) };
-    // MQTT-WS-02: over WebSocket such a tenant's clients prove themselves by password only.
-    let by_password = scope.is_some_and(|tenant| tenant.switches.websocket == WebSocket::PasswordOnly);
-    if peer.listener.websocket && by_password {
+    if scope.is_some_and(|tenant| is_by_password(tenant, peer)) {
         return Ok(None);
     }
     snapshot.judge(chain, scope.map(|tenant| &tenant.id), unix_seconds(now)).map(Some)
@@ -244,6 +242,10 @@ impl<'c> Context<'c> {
     fn decide(&mut self) -> Result<Decided, No> {
         let tenant = self.find_tenant()?;
         self.tenant = Some(tenant);
+        if is_by_password(tenant, self.peer) {
+            // The anchor has told the tenant, and proves nothing more.
+            self.verdict = None;
+        }
         check_transport(tenant, self.peer)?;
         check_level(tenant, self.request.version)?;
         self.check_session_policy(tenant)?;
@@ -449,6 +451,12 @@ pub(super) fn check_level(tenant: &Tenant, version: Version) -> Result<(), No> {
         return Ok(());
     }
     Err(No::because(Reason::ProtocolLevel, format!("MQTT {version} is not served in tenant {}", tenant.id)))
+}
+
+/// MQTT-WS-02: over WebSocket such a tenant's clients prove themselves by
+/// password only.
+pub(super) fn is_by_password(tenant: &Tenant, peer: &Peer) -> bool {
+    peer.listener.websocket && tenant.switches.websocket == WebSocket::PasswordOnly
 }
 
 /// Whether the tenant takes clients over this transport.

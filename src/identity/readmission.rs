@@ -59,6 +59,10 @@ impl Review<'_> {
         admission::check_transport(tenant, self.peer)?;
         admission::check_level(tenant, old.version)?;
         let verdict = match &old.verdict {
+            Some(_) if admission::is_by_password(tenant, self.peer) => {
+                let detail = format!("tenant {} takes no certificates over WebSocket now", tenant.id);
+                return Err(No::because(Reason::TransportForbidden, detail));
+            }
             Some(verdict) => Some(self.review_chain(verdict, tenant)?),
             None => self.review_other(tenant)?,
         };

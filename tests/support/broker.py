@@ -85,8 +85,9 @@ class Certus:
         self.tls, self.plain = free_port(), free_port()
         self.env, self.args, self.process = {"NO_COLOR": "1", **(env or {})}, list(args), None
         if web:
-            self.ws, self.wss = free_port(), free_port()
-            self.args += ["--listen-ws", f"127.0.0.1:{self.ws}", "--listen-wss", f"127.0.0.1:{self.wss}"]
+            self.ws, self.wss, self.wss2 = free_port(), free_port(), free_port()
+            more = f",127.0.0.1:{self.wss2}" if web == 2 else ""
+            self.args += ["--listen-ws", f"127.0.0.1:{self.ws}", "--listen-wss", f"127.0.0.1:{self.wss}{more}"]
         self.file.write_text(config)
 
     def command(self):

@@ -34,7 +34,7 @@ def connect_packet(client_id, *, level=4, clean=True, user=None, password=None, 
         flags |= 4 | will[2] << 3 | (0x20 if will[3] else 0)
         payload += (b"\0" if level == 5 else b"") + text(will[0]) + text(will[1])
     payload += b"".join(text(field) for field in (user, password) if field is not None)
-    head = text("MQIsdp" if level == 3 else "MQTT") + bytes([level, flags]) + struct.pack(">H", keep_alive)
+    head = text("MQIsdp" if level & 0x7F == 3 else "MQTT") + bytes([level, flags]) + struct.pack(">H", keep_alive)
     if level == 5:
         head += bytes([len(properties)]) + properties
     return packet(0x10, head + payload)
