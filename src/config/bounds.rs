@@ -31,6 +31,11 @@ pub(super) fn net(top: &Reader<'_>) -> net::Settings {
             default.max_connections_per_address,
             NONE_OR_SOME,
         ),
+        max_connect_rate_per_address: limits.read(
+            "max_connect_rate_per_address",
+            default.max_connect_rate_per_address,
+            whole(0..=1_000_000),
+        ),
         max_handshakes: of("max_handshakes", default.max_handshakes, SOME),
         max_handshakes_per_address: of("max_handshakes_per_address", default.max_handshakes_per_address, SOME),
         handshake_timeout: limits.read("handshake_timeout", default.handshake_timeout, duration(WAIT)),
@@ -43,6 +48,8 @@ pub(super) fn net(top: &Reader<'_>) -> net::Settings {
         max_subscriptions: session.read("max_subscriptions", default.max_subscriptions, whole(SOME)),
         max_topic_levels: session.read("max_topic_levels", default.max_topic_levels, whole(1..=32_768)),
         max_keep_alive: session.read("max_keep_alive", default.max_keep_alive, whole(0..=u16::MAX)),
+        max_publish_rate: session.read("max_publish_rate", default.max_publish_rate, whole(0..=100_000_000)),
+        publish_rate_patience: session.read("publish_rate_patience", default.publish_rate_patience, duration(WAIT)),
     };
     limits.close();
     session.close();
@@ -59,6 +66,7 @@ pub(super) fn delivery(top: &Reader<'_>) -> delivery::Settings {
         offline_bytes: queues.read("offline_bytes", default.offline_bytes, size(BYTES)),
         retained_messages: queues.read("retained_messages", default.retained_messages, whole(NONE_OR_SOME)),
         retained_bytes: queues.read("retained_bytes", default.retained_bytes, size(BYTES)),
+        subscriptions: queues.read("subscriptions", default.subscriptions, whole(SOME)),
         takeover_timeout: queues.read("takeover_timeout", default.takeover_timeout, duration(WAIT)),
     };
     queues.close();

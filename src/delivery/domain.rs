@@ -5,7 +5,7 @@
 //! nothing that is published in one domain reaches another.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::identity::policy::{Permit, Publish, Subscribe};
@@ -31,6 +31,7 @@ pub struct Domain<S> {
     settings: Arc<Settings>,
     store: Arc<dyn Store>,
     next_uid: Arc<AtomicU64>,
+    subscriptions: AtomicUsize,
 }
 
 impl<S: Send + 'static> Domain<S> {
@@ -46,6 +47,7 @@ impl<S: Send + 'static> Domain<S> {
             settings,
             store,
             next_uid,
+            subscriptions: AtomicUsize::new(0),
         }
     }
 
@@ -92,6 +94,12 @@ impl<S: Send + 'static> Domain<S> {
         self.epochs.is_current(&route.stamp)
     }
 
+    /// Whether the tenant may have one more subscription.
+    #[must_use]
+    pub fn may_subscribe(&self) -> bool {
+        self.subscriptions.load(Ordering::Relaxed) < self.settings.subscriptions
+    }
+
     /// Enters a subscription.
     pub fn subscribe(
         &self,
@@ -106,6 +114,7 @@ impl<S: Send + 'static> Domain<S> {
         drop(router);
         self.epochs.raise(filter);
         if subscribed == Subscribed::New {
+            self.subscriptions.fetch_add(1, Ordering::Relaxed);
             Gauge::Subscriptions.add(1);
         }
         subscribed
@@ -119,6 +128,7 @@ impl<S: Send + 'static> Domain<S> {
             drop(router);
             if existed {
                 self.epochs.raise(filter);
+                self.subscriptions.fetch_sub(1, Ordering::Relaxed);
                 Gauge::Subscriptions.add(-1);
             }
         }

@@ -295,6 +295,16 @@ impl Parcel {
     fn size(&self) -> i64 {
         i64::try_from(self.bytes.len() + self.large.iter().map(Bytes::len).sum::<usize>()).unwrap_or(i64::MAX)
     }
+
+    /// How many of a run's messages are delivered with QoS 1 or 2, where
+    /// `wanted` is asked for.
+    pub(super) fn durable_in(&self, start: u32, end: u32, wanted: Qos) -> u32 {
+        if wanted == Qos::AtMostOnce || self.highest_qos() == Qos::AtMostOnce {
+            return 0;
+        }
+        let count = (start..end).filter(|&index| self.qos(index) > Qos::AtMostOnce).count();
+        u32::try_from(count).unwrap_or(0)
+    }
 }
 
 impl Drop for Parcel {

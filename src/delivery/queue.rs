@@ -235,9 +235,14 @@ impl SessionQueue {
     pub fn push(&self, parcel: &Arc<Parcel>, start: u32, end: u32, manner: &Manner) -> Pushed {
         let messages = u64::from(end - start);
         let bytes = parcel.run_bytes(start, end) as u64;
-        let durable = durable_in(parcel, start, end, manner.qos);
+        let durable = parcel.durable_in(start, end, manner.qos);
         let mut inner = self.lock();
         let mut pushed = match inner.kind {
+            Kind::Persistent if durable > 0 && inner.connected && !self.may_keep(&inner, durable, bytes) => {
+                // What it has in flight cannot go, so the newest does.
+                Counter::DroppedAway.add(messages);
+                return Pushed::default();
+            }
             Kind::Persistent if durable > 0 => self.number(&mut inner, durable, bytes),
             _ => Pushed::default(),
         };
@@ -282,6 +287,12 @@ impl SessionQueue {
             pushed.congested = std::mem::replace(&mut inner.taken_when_full, taken) != taken;
         }
         pushed
+    }
+
+    /// Whether the store may keep so much more while the client is connected.
+    fn may_keep(&self, inner: &Inner, count: u32, bytes: u64) -> bool {
+        let bounds = (self.offline_messages + self.ring_messages, self.offline_bytes + self.ring_bytes);
+        inner.kept.has_room(count.into(), bytes, bounds)
     }
 
     /// Gives numbers to `count` entries, or refuses them when the queue of a
@@ -486,13 +497,4 @@ impl Drop for SessionQueue {
         let mut inner = self.lock();
         self.forget_ring(&mut inner);
     }
-}
-
-/// How many of the run's messages are delivered with QoS 1 or 2.
-pub(super) fn durable_in(parcel: &Parcel, start: u32, end: u32, wanted: Qos) -> u32 {
-    if wanted == Qos::AtMostOnce || parcel.highest_qos() == Qos::AtMostOnce {
-        return 0;
-    }
-    let count = (start..end).filter(|&index| parcel.qos(index) > Qos::AtMostOnce).count();
-    u32::try_from(count).unwrap_or(0)
 }

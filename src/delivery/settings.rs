@@ -15,6 +15,8 @@ pub struct Settings {
     pub retained_messages: usize,
     /// Bytes of retained messages per tenant, at most.
     pub retained_bytes: usize,
+    /// Subscriptions per tenant, at most.
+    pub subscriptions: usize,
     /// How long a newcomer waits for the session of the connection that it
     /// replaces.
     pub takeover_timeout: std::time::Duration,
@@ -29,6 +31,7 @@ impl Default for Settings {
             offline_bytes: 64 << 20,
             retained_messages: 1_000_000,
             retained_bytes: 1 << 30,
+            subscriptions: 10_000_000,
             takeover_timeout: std::time::Duration::from_secs(1),
         }
     }

@@ -144,7 +144,8 @@ fn a_full_ring_ends_a_volatile_session_only_for_what_must_not_be_lost() {
 
 #[test]
 fn a_full_ring_of_a_persistent_session_spills_into_the_store() {
-    let queue = queue(Kind::Persistent, Overflow::DropOldest);
+    let settings = Settings { offline_messages: 40, ..settings() };
+    let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, 0, Overflow::DropOldest, &settings);
     queue.connect(Kind::Persistent);
     let (_, waker) = waker();
     let mut items = VecDeque::new();

@@ -230,6 +230,9 @@ reasons! {
     /// Too many connections.
     TooManyConnections = "too_many_connections", ServerBusy, None,
         "raise max_connections, or max_connections_per_address";
+    /// Too many connections from one address within a second.
+    ConnectRate = "connect_rate", ConnectionRateExceeded, None,
+        "let clients wait longer before they reconnect, or raise max_connect_rate_per_address";
     /// The broker cannot serve now.
     Unavailable = "unavailable", ServerUnavailable, None,
         "look at the broker's log";

@@ -51,7 +51,8 @@ pub(super) async fn locate(node: &Node, listener: &Listener, accepted: &mut Acce
         Ok(Ok(None)) => return true,
         Ok(Ok(Some(client))) => {
             accepted.address = client;
-            match accepted.admitted.speak_for(&mut accepted.shaking, client.ip(), &settings) {
+            let pace = node.limits.pace(client.ip(), &settings, node.clock.now());
+            match pace.and_then(|()| accepted.admitted.speak_for(&mut accepted.shaking, client.ip(), &settings)) {
                 Ok(()) => return true,
                 Err(reason) => {
                     Counter::ConnectionsShed.one();

@@ -432,6 +432,7 @@ impl Connecting {
             keep_alive: KeepAlive::new(keep_alive),
             behind: self.input,
             bridge: connect.bridge,
+            max_publish_rate: settings.max_publish_rate,
         };
         Box::new(Connection::new(parts, session))
     }

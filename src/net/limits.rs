@@ -1,12 +1,14 @@
 //! How many connections and handshakes there may be at once.
 //!
 //! Handshakes have a budget of their own, in all and per address, so that a
-//! storm of them never stands in the way of established traffic. Invariant: a
-//! seat is given back exactly once, when it is dropped.
+//! storm of them never stands in the way of established traffic. What an
+//! address may do within a second is its own part ([`super::rate`]). Invariant:
+//! a seat is given back exactly once, when it is dropped.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use dashmap::DashMap;
 
@@ -14,6 +16,7 @@ use crate::identity::reason::Reason;
 use crate::telemetry::metrics::Gauge;
 
 use super::Settings;
+use super::rate::ConnectRates;
 
 /// The seats that are taken.
 #[derive(Debug, Default)]
@@ -21,6 +24,7 @@ pub struct Limits {
     connections: AtomicUsize,
     handshakes: AtomicUsize,
     addresses: DashMap<IpAddr, Taken, foldhash::fast::RandomState>,
+    rates: ConnectRates,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +58,17 @@ pub enum Source {
 }
 
 impl Limits {
+    /// Counts one more connection of `address` within this second.
+    ///
+    /// # Errors
+    /// [`Reason::ConnectRate`] when it has made as many as it may.
+    pub fn pace(&self, address: IpAddr, settings: &Settings, now: Instant) -> Result<(), Reason> {
+        match self.rates.admit(address, settings.max_connect_rate_per_address, now) {
+            true => Ok(()),
+            false => Err(Reason::ConnectRate),
+        }
+    }
+
     /// A seat for a connection from `peer`.
     ///
     /// # Errors

@@ -90,7 +90,12 @@ impl Listener {
         Counter::ConnectionsAccepted.one();
         let settings = node.settings.load();
         let source = if self.is_balancer(peer) { Source::Balancer } else { Source::Client };
-        let seats = node.limits.admit(peer, source, &settings).and_then(|admitted| {
+        let pace = match source {
+            Source::Client => node.limits.pace(peer.ip(), &settings, node.clock.now()),
+            // The clients behind it are counted when it names them.
+            Source::Balancer => Ok(()),
+        };
+        let seats = pace.and_then(|()| node.limits.admit(peer, source, &settings)).and_then(|admitted| {
             let shaking = admitted.shake(source, &settings)?;
             Ok((admitted, shaking))
         });

@@ -15,6 +15,7 @@ mod listener;
 mod outgoing;
 mod passwords;
 mod proxy_protocol;
+mod rate;
 mod remember;
 mod settings;
 mod shared;

@@ -43,6 +43,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Connections at most from one address; 0 = no bound.
     pub max_connections_per_address: usize,
+    /// Connections within a second from one address; 0 = no bound (SEC-04).
+    pub max_connect_rate_per_address: u32,
     /// Handshakes in progress at most (spec.md SEC-04).
     pub max_handshakes: usize,
     /// Handshakes in progress at most from one address.
@@ -69,6 +71,12 @@ pub struct Settings {
     /// The longest keep alive; a longer one, or none, becomes this. 0 =
     /// clients choose freely.
     pub max_keep_alive: u16,
+    /// Publications of one client within a second; 0 = no bound
+    /// (MQTT-LIM-02). Who sends more is read more slowly.
+    pub max_publish_rate: u32,
+    /// How long a client may go on sending more than that before its
+    /// connection is closed.
+    pub publish_rate_patience: Duration,
 }
 
 impl Default for Settings {
@@ -77,6 +85,7 @@ impl Default for Settings {
             backlog: 4096,
             max_connections: 100_000,
             max_connections_per_address: 0,
+            max_connect_rate_per_address: 0,
             max_handshakes: 1024,
             max_handshakes_per_address: 256,
             handshake_timeout: Duration::from_secs(10),
@@ -89,6 +98,8 @@ impl Default for Settings {
             max_subscriptions: 1000,
             max_topic_levels: 128,
             max_keep_alive: 0,
+            max_publish_rate: 0,
+            publish_rate_patience: Duration::from_secs(60),
         }
     }
 }

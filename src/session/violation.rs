@@ -20,6 +20,9 @@ pub enum Violation {
     /// The bytes are no packet.
     #[error("{0}")]
     Malformed(DecodeError),
+    /// More publications within a second than allowed, for too long.
+    #[error("more than {0} publications a second, for longer than publish_rate_patience allows")]
+    PublishRate(u32),
     /// More unfinished publications than the Receive Maximum [MQTT-3.3.4-7].
     #[error("more than {0} unfinished publications")]
     ReceiveMaximum(u16),
@@ -52,6 +55,7 @@ impl Violation {
             Self::AnswerTooLong(_) => ReasonCode::PacketTooLarge,
             Self::KeepAlive => ReasonCode::KeepAliveTimeout,
             Self::Malformed(error) => error.reason(),
+            Self::PublishRate(_) => ReasonCode::MessageRateTooHigh,
             Self::ReceiveMaximum(_) => ReasonCode::ReceiveMaximumExceeded,
             Self::SlowReader => ReasonCode::QuotaExceeded,
             Self::TopicAlias(_) => ReasonCode::TopicAliasInvalid,

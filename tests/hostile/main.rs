@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod bombs;
+mod bounds;
 mod flood;
 mod mutual;
 mod peer;

@@ -84,6 +84,7 @@ fn counter_of(violation: &Violation) -> Counter {
         Violation::Malformed(_) => Counter::MalformedPackets,
         Violation::ReceiveMaximum(_) => Counter::ReceiveMaximumExceeded,
         Violation::SlowReader => Counter::SlowReaders,
+        Violation::PublishRate(_) => Counter::PublishRates,
         Violation::TopicAlias(_) => Counter::TopicAliases,
         Violation::TopicLevels(_) => Counter::TopicLevels,
         _ => Counter::OtherViolations,

@@ -14,6 +14,7 @@
 //! recipients work meanwhile (the measurements are in the manual, `handover`).
 
 mod conclude;
+mod pace;
 mod search;
 mod turn;
 
@@ -36,12 +37,14 @@ use crate::session::{KeepAlive, Session, Violation};
 use crate::store::Position;
 use crate::telemetry::metrics::Counter;
 
+use pace::Pause;
 use search::Searches;
 
 use super::control::{Command, Entered};
 use super::lent::{Buffers, lend};
 use super::limits::Admitted;
 use super::outgoing::{Drain, Drained, Outgoing};
+use super::rate::PublishRate;
 use super::shared::{Node, Resting};
 use super::slots::Slots;
 use super::stream::Stream;
@@ -50,14 +53,8 @@ use super::websocket::{Breach, breach};
 
 /// Turns of input in one poll before others are let through.
 const TURNS: usize = 4;
-/// Answers that may wait for the disk before the client is read no further.
-const UNANSWERED: usize = 16 * 1024;
 /// Entries that the outgoing lists may have room for between turns.
 const BURST: usize = 64;
-/// PINGRESP that may wait for the socket before the client is read no further.
-const PONGS: u32 = 1024;
-/// How long a publisher waits for a recipient that is behind, at most.
-const COURTESY: Duration = Duration::from_millis(10);
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -102,6 +99,8 @@ pub(super) struct Parts {
     /// Bytes that came behind CONNECT [MQTT-3.1.4-5 of 3.1.1].
     pub behind: Vec<u8>,
     pub bridge: bool,
+    /// Publications within a second; 0 = no bound.
+    pub max_publish_rate: u32,
 }
 
 impl Parts {
@@ -109,12 +108,6 @@ impl Parts {
     fn new_message(&self) -> MessageId {
         MessageId { publisher: self.queue.uid().0, epoch: EPOCH, counter: self.queue.count_published(1) }
     }
-}
-
-/// A publisher's courtesy to a recipient that is behind.
-struct Pause {
-    end: Pin<Box<Sleep>>,
-    queue: Arc<SessionQueue>,
 }
 
 /// One live connection.
@@ -146,6 +139,9 @@ pub(super) struct Connection {
     pongs: u32,
     /// Another connection of this client waits for the session.
     yielding: bool,
+    rate: Option<Box<PublishRate>>,
+    /// Publications of this turn, for the rate.
+    published: u32,
 }
 
 impl Connection {
@@ -172,6 +168,8 @@ impl Connection {
             leaving: None,
             pongs: 0,
             yielding: false,
+            rate: PublishRate::new(parts.max_publish_rate, heard).map(Box::new),
+            published: 0,
             parts,
         };
         connection.timer = connection.deadline().map(|at| Box::pin(tokio::time::sleep_until(at.into())));
@@ -295,6 +293,10 @@ impl Connection {
                 return Ok(());
             }
             let now = self.parts.node.clock.now();
+            // Who is not read cannot be heard.
+            if self.is_held() {
+                self.heard = now;
+            }
             if self.parts.keep_alive.deadline(self.heard).is_some_and(|at| at <= now) {
                 return Err(Ending::Violated(Violation::KeepAlive));
             }
@@ -337,26 +339,6 @@ impl Connection {
         self.work_off(cx, buffers, lent)
     }
 
-    /// Whether the client may be read. Writing goes on during every pause.
-    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.fanout.is_some() || self.leaving.is_some() {
-            return false;
-        }
-        if let Some(pause) = &mut self.pause {
-            if !pause.queue.has_room() && pause.end.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            self.pause = None;
-        }
-        !self.is_behind()
-    }
-
-    /// Whether so many answers wait that the client is read no further.
-    fn is_behind(&self) -> bool {
-        let unanswered = self.session.as_ref().map_or(0, |session| session.answers_waiting());
-        unanswered >= UNANSWERED || self.pongs >= PONGS
-    }
-
     /// Reads once and takes the turn. Answers whether the socket may have more.
     fn read(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<bool, Ending> {
         let lent = self.go_on_with_partial(buffers);
@@ -372,6 +354,7 @@ impl Connection {
         };
         self.heard = self.parts.node.clock.now();
         self.work_off(cx, buffers, lent)?;
+        self.pay()?;
         match read {
             Read::Closed if self.leaving.is_none() => Err(Ending::Lost(None)),
             Read::Closed => Ok(false),

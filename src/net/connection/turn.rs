@@ -6,11 +6,10 @@
 //! answers wait for that batch's position together.
 
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::task::Context;
 
 use crate::codec::{self, DecodeError, Frame, Packet, PacketType};
-use crate::delivery::{Fanout, Progress, Publisher, SessionQueue};
+use crate::delivery::{Fanout, Progress, Publisher};
 use crate::identity::switch::{OnForbiddenPublish, OnForbiddenSubscribe, Retain};
 use crate::mqtt::{MessageView, ReasonCode, RetainHandling, TopicName};
 use crate::session::{Answer, Grant, Inbound, Output, Violation, Wish};
@@ -18,7 +17,7 @@ use crate::store::{Batch, Op, Position};
 use crate::telemetry::metrics::Counter;
 
 use super::super::{encode, lent::Buffers, remember};
-use super::{COURTESY, Connection, Ending, Parts, Pause};
+use super::{Connection, Ending, Parts};
 
 /// Bytes of frames that were handled, and how the turn goes on.
 struct Handled {
@@ -110,6 +109,7 @@ impl Connection {
     }
 
     fn handle_publish(&mut self, publish: &codec::Publish<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
+        self.published += 1;
         Counter::received(publish.qos.bits()).one();
         let Some(session) = &mut self.session else { return Ok(()) };
         let levels = session.terms().max_topic_levels;
@@ -217,6 +217,10 @@ impl Connection {
             }
             Wish::Subscribe { subscription, existed } => (subscription, existed),
         };
+        if !existed && !self.parts.domain.may_subscribe() {
+            Counter::SubscriptionsBeyond.one();
+            return Ok(Grant::Refused(ReasonCode::QuotaExceeded));
+        }
         let Ok(permit) = self.parts.admission.rights.subscribe(&subscription.filter) else {
             Counter::SubscriptionsDenied.one();
             return match self.parts.admission.tenant.switches.on_forbidden_subscribe {
@@ -288,16 +292,6 @@ impl Connection {
         let retained = std::mem::replace(&mut self.retained_at, Position::NONE);
         session.answers_wait_for(position.max(retained).0);
         position
-    }
-
-    /// Gives a recipient that is behind, and at work, a little time.
-    fn be_courteous(&mut self, queue: &Arc<SessionQueue>, cx: &mut Context<'_>) {
-        if Arc::ptr_eq(queue, &self.parts.queue) {
-            return;
-        }
-        queue.wait_for_room(cx.waker());
-        self.pause = Some(Box::new(Pause { end: Box::pin(tokio::time::sleep(COURTESY)), queue: Arc::clone(queue) }));
-        cx.waker().wake_by_ref();
     }
 
     /// Counts stored messages that are finished. Nobody waits for this: if it
