@@ -273,3 +273,21 @@ fn an_exchange_that_began_is_completed_whatever_expires() {
         host.pass(0);
     });
 }
+
+/// Section 4.3: an acknowledgement takes ownership. While the store keeps a
+/// change to itself, nothing that promises it leaves; everything else does.
+#[test]
+fn an_acknowledgement_waits_until_the_store_has_it() {
+    let host = Host::with(|settings| settings.slow_store = Some("never".to_owned()));
+    let mut reader = host.dial("reader").open();
+    reader.subscribe("t", Qos::ExactlyOnce);
+    let mut publisher = host.dial("publisher").open();
+    for (topic, qos) in [("t", Qos::AtLeastOnce), ("elsewhere", Qos::ExactlyOnce)] {
+        publisher.send_message(&Message::new(topic, b"kept", qos).retained());
+        publisher.expect_nothing();
+    }
+    // QoS 1 does not wait for the disk on its way out.
+    assert_eq!(reader.receive().qos, Qos::AtLeastOnce);
+    publisher.publish(&Message::new("t", b"", Qos::AtMostOnce));
+    assert_eq!(reader.receive().qos, Qos::AtMostOnce);
+}
