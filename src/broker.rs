@@ -4,11 +4,15 @@
 //! reload. What does not: what any part does. Invariant: a reload builds
 //! everything new before it swaps anything; a settings error changes nothing.
 
+mod status;
+
+pub use status::Readiness;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::delivery::{Agenda, Domain};
@@ -19,7 +23,7 @@ use crate::identity::tenant::TenantSettings;
 use crate::identity::tickets::TicketKeys;
 use crate::identity::trust::{Trust, TrustError, TrustSnapshot};
 use crate::mqtt::TenantId;
-use crate::net::{Command, Domains, Limits, Listener, Live, Node, Passwords};
+use crate::net::{Census, Command, Domains, Limits, Listener, Live, Node, Passwords};
 use crate::shutdown::Tasks;
 use crate::store::{MemoryStore, Plan, SlowStore, Store};
 use crate::{delivery, net};
@@ -111,8 +115,6 @@ fn hint(error: &std::io::Error) -> &'static str {
 /// A running broker.
 pub struct Broker {
     handle: Handle,
-    /// The listeners' tasks: they stop first.
-    accepting: Tasks,
     /// What the connections rest on: it stops last.
     foundations: Tasks,
     slow: Option<Arc<SlowStore>>,
@@ -124,6 +126,11 @@ pub struct Handle {
     node: Arc<Node>,
     listeners: Arc<Vec<Arc<Listener>>>,
     tickets: Arc<TicketKeys>,
+    /// The tasks of listeners.
+    accepting: Tasks,
+    /// Bounds of queues, which hold until the end.
+    queues: Arc<delivery::Settings>,
+    started: Instant,
     /// One reload at a time.
     reloading: Arc<Mutex<()>>,
 }
@@ -162,6 +169,7 @@ pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
         })?;
         listeners.push(Arc::new(bound));
     }
+    let (started, queues) = (clock.now(), Arc::new(settings.delivery.clone()));
     let node = Arc::new(node(settings, clock, trust, store));
     let (accepting, foundations) = (Tasks::new(), Tasks::new());
     for listener in &listeners {
@@ -172,8 +180,9 @@ pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
         let slow = Arc::clone(slow);
         let _ = foundations.spawn_thread("committer", move || slow.run_committer());
     }
-    let handle = Handle { node, listeners: Arc::new(listeners), tickets, reloading: Arc::default() };
-    Ok(Broker { handle, accepting, foundations, slow })
+    let (listeners, reloading) = (Arc::new(listeners), Arc::default());
+    let handle = Handle { node, listeners, tickets, accepting, queues, started, reloading };
+    Ok(Broker { handle, foundations, slow })
 }
 
 fn check_tenants(settings: &Settings, snapshot: &TrustSnapshot) -> Result<(), StartError> {
@@ -221,6 +230,7 @@ fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Stor
         domains,
         agenda: Arc::new(Agenda::default()),
         live: Arc::new(Live::default()),
+        census: Census::default(),
         limits: Arc::new(Limits::default()),
         passwords: Passwords::new(tasks.clone()),
         tasks,
@@ -249,7 +259,7 @@ impl Broker {
     /// Stops: accepts no more, tells every client, publishes wills. Returns
     /// what was still running when `limit` was over, if anything was.
     pub async fn stop(self, limit: Duration) -> Option<String> {
-        self.accepting.stop();
+        self.handle.accepting.stop();
         let node = &self.handle.node;
         node.tasks.stop();
         node.live.tell_all(Command::ShutDown);
@@ -262,12 +272,6 @@ impl Broker {
 }
 
 impl Handle {
-    /// The names and addresses that are listened on.
-    #[must_use]
-    pub fn listening(&self) -> Vec<(String, SocketAddr)> {
-        self.listeners.iter().map(|listener| (listener.scope.name.to_string(), listener.address())).collect()
-    }
-
     /// The anchors that are trusted.
     #[must_use]
     pub fn trusted(&self) -> Vec<Trusted> {

@@ -75,8 +75,11 @@ const ARROWS: &[(&str, &[Part])] = &[
                                Whole("clock"), Whole("telemetry"), Only("broker", &["Handle"])]),
     // The command line is where a process begins: it makes the clock, asks the identity room to explain a
     // chain, and starts the load generator, whose client `pub` and `sub` share.
-    ("src/control/cli/",     &[Whole("broker"), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
+    ("src/control/cli/",     &[Whole("broker"), Only("control", &["api"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
                                Whole("identity"), Whole("store"), Whole("bench"), Whole("clock"), Whole("shutdown")]),
+    // Its connections are tasks like all others.
+    ("src/control/api/",     &[Only("broker", &["Handle"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
+                               Whole("shutdown")]),
     ("src/control/",         &[Only("broker", &["Handle"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt")]),
     // A load generator measures time and runs clients of its own.
     ("src/bench/",           &[Whole("mqtt"), Whole("codec"), Whole("telemetry"), Whole("clock"), Whole("shutdown")]),

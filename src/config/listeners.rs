@@ -46,7 +46,7 @@ struct Entry {
     place: Place,
 }
 
-pub(super) fn listeners(top: &Reader<'_>, tenants: &[TenantSettings]) -> Vec<ListenerSettings> {
+pub(super) fn listeners(top: &Reader<'_>, tenants: &[TenantSettings]) -> (Vec<ListenerSettings>, Option<SocketAddr>) {
     let table = top.table("listeners");
     let entries: Vec<Entry> = KINDS.iter().flat_map(|kind| of_kind(&table, kind, tenants)).collect();
     for (index, entry) in entries.iter().enumerate() {
@@ -64,8 +64,25 @@ pub(super) fn listeners(top: &Reader<'_>, tenants: &[TenantSettings]) -> Vec<Lis
             Complaint::new("the broker would listen nowhere", "name at least one address under tls, plain, ws or wss");
         top.scope.report(table.place(), "listeners", complaint);
     }
+    let admin = table.read("admin", ADMIN.parse().ok(), admin);
     table.close();
-    entries.into_iter().map(|entry| entry.settings).collect()
+    (entries.into_iter().map(|entry| entry.settings).collect(), admin)
+}
+
+/// Health and metrics: this machine only, because nobody logs in.
+const ADMIN: &str = "127.0.0.1:9090";
+
+fn admin(given: Given<'_>) -> Result<Option<SocketAddr>, Complaint> {
+    if given.text().is_some_and(|text| text.trim() == "off") {
+        return Ok(None);
+    }
+    values::address(given).map(Some)
+}
+
+/// Whoever opens the admin listener to others should know what it shows.
+pub(super) fn unguarded(admin: SocketAddr) -> Option<String> {
+    let text = "the admin listener has neither TLS nor login: everybody who reaches it can read health and metrics";
+    (!admin.ip().is_loopback()).then(|| format!("listeners.admin = \"{admin}\": {text}"))
 }
 
 fn of_kind(table: &Reader<'_>, kind: &Kind, tenants: &[TenantSettings]) -> Vec<Entry> {

@@ -23,6 +23,7 @@ pub use error::{Complaint, Place, Problem, Problems};
 pub use sources::{DEFAULT_FILE, Flag, Sources, variable_for};
 pub use units::{duration, show_duration, show_size, size};
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -39,6 +40,8 @@ use document::{Reader, Scope};
 pub struct Config {
     /// What the broker is made of.
     pub broker: broker::Settings,
+    /// Where health and metrics are asked for; nowhere when absent.
+    pub admin: Option<SocketAddr>,
     /// Where certificates lie, and the development PKI is made.
     pub certs_dir: PathBuf,
     /// Where the broker keeps its state.
@@ -136,9 +139,10 @@ fn read<'a>(
     let (net, delivery) = (bounds::net(&top), bounds::delivery(&top));
     let entries = tenants::tenants(&top);
     let named: Vec<_> = entries.iter().map(|entry| entry.settings.clone()).collect();
-    let listeners = listeners::listeners(&top, &named);
+    let (listeners, admin) = listeners::listeners(&top, &named);
     top.close();
-    let notes = beside(scope, present);
+    let mut notes = beside(scope, present);
+    notes.extend(admin.and_then(listeners::unguarded));
     let device_ca = Path::new(tenants::DEFAULT_ANCHOR);
     let devices = entries.iter().flat_map(|entry| &entry.anchors).any(|anchor| anchor.file == device_ca);
     server_names.extend(listeners.iter().filter(|listener| listener.tls).filter_map(bound_name));
@@ -151,7 +155,7 @@ fn read<'a>(
     let tenants = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
     let broker = broker::Settings { listeners, server_tls, net, delivery, tenants, durability, slow_store };
     let certs_dir = plan.certs_dir;
-    Config { broker, certs_dir, state_dir, log_level, log_format, worker_threads, test_clock, notes }
+    Config { broker, admin, certs_dir, state_dir, log_level, log_format, worker_threads, test_clock, notes }
 }
 
 /// Whoever binds an address expects clients to connect to it by that.

@@ -40,10 +40,19 @@ use super::websocket::{self, Breach, POLICY, PROTOCOL_ERROR};
 
 /// One socket from accept to the start of its driver.
 pub(super) async fn serve(node: Arc<Node>, listener: Arc<Listener>, mut accepted: Accepted) {
-    if !arrival::locate(&node, &listener, &mut accepted).await {
+    let mut stop = node.tasks.stop_signal();
+    let located = tokio::select! {
+        located = arrival::locate(&node, &listener, &mut accepted) => located,
+        () = stop.stopped() => false,
+    };
+    if !located {
         return;
     }
     let entered = node.live.enter(accepted.address);
+    // A stop is announced before everybody is told: one of the two reaches us.
+    if node.tasks.is_stopping() {
+        return;
+    }
     let control = Arc::clone(&entered.control);
     let begin = begin(Arc::clone(&node), listener, accepted, entered);
     let started = tokio::select! {
@@ -417,11 +426,13 @@ impl Connecting {
         session.push_answer(connack(connect, present, session.terms(), &admission, settings));
         session.answers_wait_for(position.0);
         session.release_again();
+        let counted = self.node.census.count(&admission.tenant.id, &self.peer.listener.name);
         let parts = Parts {
             node: self.node,
             transport: self.transport,
             entered,
             _seat: admitted,
+            _counted: counted,
             peer: self.peer,
             admission,
             domain,

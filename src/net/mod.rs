@@ -5,6 +5,7 @@
 //! Invariant: a slow, silent or hostile client costs itself, not its neighbours.
 
 mod arrival;
+mod census;
 mod connection;
 mod control;
 mod encode;
@@ -25,6 +26,7 @@ mod terms;
 mod tls;
 mod websocket;
 
+pub use census::Census;
 pub use control::{Command, Live};
 pub use limits::Limits;
 pub use listener::Listener;

@@ -14,6 +14,7 @@ use crate::shutdown::Tasks;
 use crate::store::Store;
 use crate::telemetry::metrics::Counter;
 
+use super::census::Census;
 use super::control::Live;
 use super::limits::Limits;
 use super::passwords::Passwords;
@@ -68,6 +69,8 @@ pub struct Node {
     pub agenda: Arc<Agenda<Due>>,
     /// All live connections.
     pub live: Arc<Live>,
+    /// Clients that are connected, by tenant and listener.
+    pub census: Census,
     /// Handshakes and connections that may begin.
     pub limits: Arc<Limits>,
     /// Where passwords are checked.

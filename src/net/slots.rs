@@ -62,16 +62,18 @@ impl Slots {
             Some(kept) if *kept.topic == *topic.as_str() => Some(self.last),
             _ => self.by_topic.get(topic.as_str()).copied(),
         };
-        let index = match index {
-            Some(index) => index,
-            None => self.add(topic, domain, mailbox, rights),
+        let (index, is_known) = match index {
+            Some(index) => (index, true),
+            None => (self.add(topic, domain, mailbox, rights), false),
         };
         self.last = index;
         self.clock = self.clock.wrapping_add(1);
         let kept = self.kept.get_mut(index)?;
         kept.used = self.clock;
         if domain.is_current(&kept.slot.route) {
-            Counter::SlotHits.one();
+            if is_known {
+                Counter::SlotHits.one();
+            }
         } else {
             Counter::SlotMisses.one();
             kept.slot.route = domain.route(topic, mailbox);

@@ -5,6 +5,7 @@
 //! fails changes nothing and says why.
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -15,6 +16,8 @@ use crate::broker::{self, Broker, StartError};
 use crate::ca;
 use crate::clock::Clock;
 use crate::config::{Config, Problem, load};
+use crate::control::api::Admin;
+use crate::shutdown::Tasks;
 use crate::telemetry::logging::{self, LogControl};
 
 use super::check::{trusted, wanted};
@@ -81,6 +84,10 @@ async fn serve(start: Start<'_>) -> Outcome {
         Ok(events) => events,
         Err(error) => return Outcome::failed(format_args!("signals cannot be heard ({error})")),
     };
+    let admin = match admin(&start).await {
+        Ok(admin) => admin,
+        Err(outcome) => return outcome,
+    };
     let broker = match broker::start(start.config.broker.clone(), start.clock.clone()) {
         Ok(broker) => broker,
         Err(error @ StartError::SlowStore(_)) => return Outcome::wrong(error),
@@ -91,7 +98,11 @@ async fn serve(start: Start<'_>) -> Outcome {
         }
         Err(error) => return Outcome::failed(error),
     };
-    welcome(&start, &broker);
+    welcome(&start, &broker, admin.as_ref().map(Admin::address));
+    let answering = Tasks::new();
+    if let Some(admin) = admin {
+        admin.serve(broker.handle(), &answering);
+    }
     notify(&[NotifyState::Ready]);
     loop {
         match events.next().await {
@@ -101,13 +112,28 @@ async fn serve(start: Start<'_>) -> Outcome {
         }
     }
     notify(&[NotifyState::Stopping]);
-    stop(broker, &mut events).await
+    let outcome = stop(broker, &mut events).await;
+    // Whoever watches the stop is answered until its end.
+    answering.stop();
+    let _ = answering.drained(Duration::from_secs(1)).await;
+    outcome
 }
 
-fn welcome(start: &Start<'_>, broker: &Broker) {
+async fn admin(start: &Start<'_>) -> Result<Option<Admin>, Outcome> {
+    let Some(address) = start.config.admin else { return Ok(None) };
+    Admin::bind(address).await.map(Some).map_err(|error| {
+        let file = start.args.sources().file().display().to_string();
+        Outcome::failed(format_args!(
+            "admin: cannot listen on {address}: {error}; choose another address, or \"off\" \
+             (--listen-admin, or listeners.admin in {file})"
+        ))
+    })
+}
+
+fn welcome(start: &Start<'_>, broker: &Broker, admin: Option<SocketAddr>) {
     let listening = broker.handle().listening();
     let trusted = trusted(&start.config.broker.tenants, start.clock.wall()).unwrap_or_default();
-    let welcome = Welcome { config: &start.config, listening: &listening, trusted: &trusted, made: start.made };
+    let welcome = Welcome { config: &start.config, listening: &listening, admin, trusted: &trusted, made: start.made };
     say(welcome.text());
     say("\nready");
 }
@@ -153,6 +179,7 @@ fn later(old: &Config, new: &Config) {
         ("log.format", old.log_format != new.log_format),
         ("test_clock", old.test_clock != new.test_clock),
         ("state_dir", old.state_dir != new.state_dir),
+        ("listeners.admin", old.admin != new.admin),
         ("listeners", old.broker.listeners != new.broker.listeners),
         ("queues", old.broker.delivery != new.broker.delivery),
         ("storage.slow_store", old.broker.slow_store != new.broker.slow_store),

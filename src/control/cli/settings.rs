@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Listen here for MQTT over WebSocket with TLS, at /mqtt.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen_wss: Vec<String>,
+    /// Answer for health and metrics here [default: 127.0.0.1:9090]; "off" for nowhere.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_admin: Option<String>,
     /// off, error, warn, info, debug, trace, or "info,certus::net=debug".
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -110,6 +113,7 @@ impl Args {
         }
         let flags = [
             ("--state-dir", "state_dir", &self.state_dir),
+            ("--listen-admin", "listeners.admin", &self.listen_admin),
             ("--log-level", "log.level", &self.log_level),
             ("--log-format", "log.format", &self.log_format),
         ];

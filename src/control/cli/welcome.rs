@@ -22,6 +22,8 @@ pub(super) struct Welcome<'a> {
     pub(super) config: &'a Config,
     /// Listeners by name, with the addresses that they got.
     pub(super) listening: &'a [(String, SocketAddr)],
+    /// Where health and metrics are asked for.
+    pub(super) admin: Option<SocketAddr>,
     /// One line for each trusted anchor.
     pub(super) trusted: &'a [String],
     /// Files that this start has made.
@@ -78,6 +80,9 @@ impl Welcome<'_> {
             let is_web = settings.is_some_and(|listener| listener.websocket.is_some());
             let web = if is_web { "WebSocket at /mqtt, " } else { "" };
             let _ = writeln!(text, "  {address:<22} {web}{kind}{tenant}");
+        }
+        if let Some(admin) = self.admin {
+            let _ = writeln!(text, "  {:<22} /healthz, /readyz and /metrics over HTTP", admin.to_string());
         }
     }
 
@@ -202,7 +207,7 @@ mod tests {
             .iter()
             .map(|listener| (listener.name.clone(), SocketAddr::new(listener.bind.ip(), 40_001)))
             .collect();
-        Welcome { config: &config, listening: &listening, trusted: &[], made: 10 }.text()
+        Welcome { config: &config, listening: &listening, admin: None, trusted: &[], made: 10 }.text()
     }
 
     #[test]

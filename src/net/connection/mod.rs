@@ -40,6 +40,7 @@ use crate::telemetry::metrics::Counter;
 use pace::Pause;
 use search::Searches;
 
+use super::census::Counted;
 use super::control::{Command, Entered};
 use super::lent::{Buffers, lend};
 use super::limits::Admitted;
@@ -87,6 +88,8 @@ pub(super) struct Parts {
     pub entered: Entered,
     /// The seat among the connections, given back with the rest.
     pub _seat: Admitted,
+    /// Its place among the tenant's clients.
+    pub _counted: Counted,
     pub peer: Arc<Peer>,
     pub admission: Arc<Admission>,
     pub domain: Arc<Domain<Resting>>,

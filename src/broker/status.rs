@@ -1,0 +1,95 @@
+//! What a running broker says about itself.
+//!
+//! What lives here: the questions of the control plane that change nothing.
+//! What does not: how the answers look to people (`control`). Invariant: asking
+//! disturbs no client: nothing here takes a lock that a delivery holds.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::identity::reason::Reason;
+use crate::mqtt::TenantId;
+
+use super::Handle;
+
+/// Whether a broker can be given work, and if not, why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// What keeps it from taking work, each with what can be done; nothing
+    /// when it is ready.
+    pub reasons: Vec<String>,
+}
+
+impl Handle {
+    /// Whether clients can come and be served.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        if self.node.tasks.is_stopping() {
+            reasons.push("the broker is stopping".to_owned());
+        } else if self.accepting.running() < self.listeners.len() {
+            reasons
+                .push("a listener accepts no more: see the log for its last words, and restart the broker".to_owned());
+        }
+        if self.node.store.is_latched() {
+            reasons.push(crate::store::StoreError::Latched.to_string());
+        }
+        Readiness { reasons }
+    }
+
+    /// For how long it has been running.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.node.clock.now().saturating_duration_since(self.started)
+    }
+
+    /// How many refusals there were, by their reason.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<(&'static str, u64)> {
+        Reason::ALL.iter().map(|reason| (reason.as_str(), self.node.refusals.count(*reason))).collect()
+    }
+
+    /// How many clients are connected, by tenant and listener.
+    #[must_use]
+    pub fn clients(&self) -> Vec<(TenantId, Arc<str>, usize)> {
+        self.node.census.by_place()
+    }
+
+    /// The bounds that hold, by the keys that set them; times in seconds.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<(&'static str, f64)> {
+        let (net, delivery) = (self.node.settings.load(), &*self.queues);
+        let count = |number: usize| number as f64;
+        vec![
+            ("limits.backlog", net.backlog.into()),
+            ("limits.max_connections", count(net.max_connections)),
+            ("limits.max_connections_per_address", count(net.max_connections_per_address)),
+            ("limits.max_handshakes", count(net.max_handshakes)),
+            ("limits.max_handshakes_per_address", count(net.max_handshakes_per_address)),
+            ("limits.handshake_timeout", net.handshake_timeout.as_secs_f64()),
+            ("limits.connect_timeout", net.connect_timeout.as_secs_f64()),
+            ("limits.max_connect_bytes", count(net.max_connect_bytes)),
+            ("limits.max_password_checks", count(net.max_password_checks)),
+            ("session.max_inflight", net.max_inflight.into()),
+            ("session.receive_maximum", net.receive_maximum.into()),
+            ("session.topic_alias_maximum", net.topic_alias_maximum.into()),
+            ("session.max_subscriptions", count(net.max_subscriptions)),
+            ("session.max_topic_levels", count(net.max_topic_levels)),
+            ("session.max_keep_alive", net.max_keep_alive.into()),
+            ("queues.ring_messages", count(delivery.ring_messages)),
+            ("queues.ring_bytes", count(delivery.ring_bytes)),
+            ("queues.offline_messages", count(delivery.offline_messages)),
+            ("queues.offline_bytes", count(delivery.offline_bytes)),
+            ("queues.retained_messages", count(delivery.retained_messages)),
+            ("queues.retained_bytes", count(delivery.retained_bytes)),
+            ("queues.takeover_timeout", delivery.takeover_timeout.as_secs_f64()),
+        ]
+    }
+
+    /// The addresses that are listened on, of one name after the other.
+    #[must_use]
+    pub fn listening(&self) -> Vec<(String, SocketAddr)> {
+        self.listeners.iter().map(|listener| (listener.scope.name.to_string(), listener.address())).collect()
+    }
+}
