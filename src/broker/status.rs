@@ -65,6 +65,7 @@ impl Handle {
             ("limits.backlog", net.backlog.into()),
             ("limits.max_connections", count(net.max_connections)),
             ("limits.max_connections_per_address", count(net.max_connections_per_address)),
+            ("limits.max_connect_rate_per_address", net.max_connect_rate_per_address.into()),
             ("limits.max_handshakes", count(net.max_handshakes)),
             ("limits.max_handshakes_per_address", count(net.max_handshakes_per_address)),
             ("limits.handshake_timeout", net.handshake_timeout.as_secs_f64()),
@@ -77,12 +78,15 @@ impl Handle {
             ("session.max_subscriptions", count(net.max_subscriptions)),
             ("session.max_topic_levels", count(net.max_topic_levels)),
             ("session.max_keep_alive", net.max_keep_alive.into()),
+            ("session.max_publish_rate", net.max_publish_rate.into()),
+            ("session.publish_rate_patience", net.publish_rate_patience.as_secs_f64()),
             ("queues.ring_messages", count(delivery.ring_messages)),
             ("queues.ring_bytes", count(delivery.ring_bytes)),
             ("queues.offline_messages", count(delivery.offline_messages)),
             ("queues.offline_bytes", count(delivery.offline_bytes)),
             ("queues.retained_messages", count(delivery.retained_messages)),
             ("queues.retained_bytes", count(delivery.retained_bytes)),
+            ("queues.subscriptions", count(delivery.subscriptions)),
             ("queues.takeover_timeout", delivery.takeover_timeout.as_secs_f64()),
         ]
     }
