@@ -11,6 +11,7 @@ mod bounds;
 mod flood;
 mod mutual;
 mod peer;
+mod revocation;
 mod silence;
 mod stage;
 mod takeover;
