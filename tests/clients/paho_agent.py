@@ -1,6 +1,6 @@
 """paho-mqtt driven by lines: one JSON command a line in, one JSON event a line out (the protocol stands in conversation.py).
 
-Runs with paho 1.6 and 2.x. A handle says `disconnect` when it was disconnected, because paho would connect again otherwise.
+Runs with paho 1.6 and 2.x. A handle that was disconnected stays so: paho would connect again, and take over in its turn.
 """
 
 import json
@@ -31,6 +31,7 @@ class Handle:
         protocol = {3: mqtt.MQTTv31, 4: mqtt.MQTTv311, 5: mqtt.MQTTv5}[o["version"]]
         first = [mqtt.CallbackAPIVersion.VERSION1] if hasattr(mqtt, "CallbackAPIVersion") else []
         clean = {} if o["version"] == 5 else {"clean_session": o["clean"]}
+        clean["reconnect_on_failure"] = False
         if o.get("web"):
             clean["transport"] = "websockets"
         client = self.client = mqtt.Client(*first, client_id=o["id"], protocol=protocol, **clean)

@@ -109,7 +109,7 @@ def certificates(t):
     lab, gone, c8y = t.pki.root("lab-ca"), t.pki.root("gone-ca"), t.pki.root("c8y-ca")
     oven, pump, device = t.pki.leaf(lab, "oven"), t.pki.leaf(gone, "pump"), t.pki.leaf(c8y, "device_x")
     # One wss listener knows its tenant; on the other one the chain's end tells it.
-    t2250 = tenant("t2250", "cumulocity", (c8y, {"auto_registration": True}))
+    t2250 = tenant("t2250", "cumulocity", (c8y, {"auto_registration": True})) + t.accounts(device_x=("secret", "device"))[1]
     listeners = NO_TENANT + 'wss = [{ bind = "127.0.0.1:1", default_tenant = "t2250" }, { bind = "127.0.0.1:2" }]\n'
     config = listeners + tenant("lab", "open", lab, gone) + t2250
     broker = t.certus(config, web=2)
@@ -126,7 +126,13 @@ def certificates(t):
     t.ok(said, "CONNACK 0 sp 0", "another anchor")
     for port, which in ((known, "a listener of the tenant"), (open_to_all, "a listener of nobody")):
         t.ok(over(port, device, "d:device_x")[1], "CONNACK 5 sp 0", f"cumulocity takes no certificate over WebSocket ({which})")
-    t.ok(t.verdict(broker, device, "d:device_x"), "CONNACK 0 sp 0", "and takes it over TLS")
+        for pair in (None, device):
+            raw = Web(port, ca=broker.ca, **({"cert": pair.cert, "key": pair.key} if pair else {}))
+            said = raw.connect("d:device_x", user="t2250/device_x", password="secret")
+            raw.socket.sendall(b"\xe0\0")
+            raw.close()
+            t.ok(said, "CONNACK 0 sp 0", f"it takes a password, {'with' if pair else 'without'} certificate ({which})")
+    t.ok(t.verdict(broker, device, "d:device_x"), "CONNACK 0 sp 0", "and takes the certificate over TLS")
     broker.reload(listeners + tenant("lab", "open", lab) + t2250)
     t.check(live_pump.ended_within(1.5), "a connection through a removed anchor ends within a second on wss too")
     t.check(live_oven.alive(), "the others stay")
