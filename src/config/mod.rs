@@ -11,6 +11,7 @@ mod bounds;
 mod document;
 mod error;
 mod listeners;
+mod rights;
 mod sources;
 mod tenants;
 mod units;

@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::identity::switch::{MqttLevels, Profile, RejectAt};
-use crate::identity::tenant::{Acl, Switches, TenantSettings};
-use crate::mqtt::{TenantId, TopicFilter, Version};
+use crate::identity::tenant::{Switches, TenantSettings};
+use crate::mqtt::{TenantId, Version};
 
 use super::document::{Given, Reader};
 use super::error::{Complaint, Place};
-use super::values::{duration, size, text, texts, truth, whole, word};
+use super::values::{duration, size, text, truth, whole, word};
 
 /// The tenant of a broker whose configuration names none.
 pub(super) const DEFAULT_TENANT: &str = "lab";
@@ -201,7 +201,7 @@ fn switches(tenant: &Reader<'_>, profile: Profile) -> Switches {
         disconnect_on_expiry: s.read("disconnect_on_expiry", p.disconnect_on_expiry, truth),
         cert_fallback_to_password: s.read("cert_fallback_to_password", p.cert_fallback_to_password, truth),
         queue_overflow: s.read("queue_overflow", p.queue_overflow, word),
-        acl: acl(&s, p.acl),
+        acl: super::rights::acl(&s, profile),
     };
     if switches.cert_fallback_to_password && switches.reject_at != RejectAt::Connack {
         let reason = "a certificate that failed ends the handshake before a password is heard";
@@ -209,33 +209,6 @@ fn switches(tenant: &Reader<'_>, profile: Profile) -> Switches {
     }
     s.close();
     switches
-}
-
-fn acl(switches: &Reader<'_>, default: Acl) -> Acl {
-    let table = switches.table("acl");
-    let acl = Acl {
-        extra_publish: table.read("extra_publish", default.extra_publish, patterns),
-        extra_subscribe: table.read("extra_subscribe", default.extra_subscribe, patterns),
-    };
-    table.close();
-    acl
-}
-
-/// Topic filters in which `%t`, `%c` and `%n` stand for names.
-fn patterns(given: Given<'_>) -> Result<Vec<String>, Complaint> {
-    let patterns = texts(given)?;
-    for pattern in &patterns {
-        let filled = pattern.replace("%t", "t").replace("%c", "c").replace("%n", "n");
-        if filled.contains('%') {
-            let remedy = "write %t for the tenant, %c for the ClientId, %n for the CN";
-            return Err(Complaint::new(format!("{pattern:?} has a variable that is not known"), remedy));
-        }
-        if let Err(error) = TopicFilter::new(&filled) {
-            let remedy = "write a topic filter, such as \"tc/%t/%c/#\"";
-            return Err(Complaint::new(format!("{pattern:?} {error}"), remedy));
-        }
-    }
-    Ok(patterns)
 }
 
 fn levels(given: Given<'_>) -> Result<MqttLevels, Complaint> {

@@ -14,11 +14,12 @@ use rustls_pki_types::CertificateDer;
 
 use super::account::Account;
 use super::anchor::Anchor;
+use super::attributes::rights_of;
 use super::certificate::{CertificateFacts, system_time, unix_seconds};
 use super::credentials::{self, Proof, Proved, Unproved};
 use super::name::CommonName;
 use super::path::{Failure, Verdict};
-use super::policy::{Attributes, Rights};
+use super::policy::Rights;
 use super::principal::{Holder, Principal};
 use super::reason::Reason;
 use super::refusal::{Refusal, Stage};
@@ -59,6 +60,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The client's own certificate, DER.
+    #[must_use]
+    pub fn leaf(&self) -> Option<&[u8]> {
+        self.chain.as_deref()?.first().map(AsRef::as_ref)
+    }
+
     /// The tenant that is known before any certificate: that of the server
     /// name, else the listener's default (TLS-12).
     #[must_use]
@@ -271,7 +278,8 @@ impl<'c> Context<'c> {
     ) -> Result<Admission, No> {
         let accepted = self.client_id(tenant, &principal)?;
         self.check_registration(tenant, &principal)?;
-        let rights = rights_of(tenant, &principal, account.as_deref(), &accepted.client_id);
+        let leaf = self.verdict.as_deref().zip(self.peer.leaf());
+        let rights = rights_of(tenant, &principal, account.as_deref(), &accepted.client_id, leaf);
         if self.request.will_topic.is_some_and(|topic| rights.publish(topic).is_err()) {
             return Err(No::because(
                 Reason::WillForbidden,
@@ -430,20 +438,6 @@ impl<'c> Context<'c> {
 /// When a connection has to end by itself.
 pub(super) fn end_of(tenant: &Tenant, verdict: Option<&Verdict>) -> Option<SystemTime> {
     verdict.filter(|_| tenant.switches.disconnect_on_expiry).map(|verdict| system_time(verdict.not_after))
-}
-
-pub(super) fn rights_of(
-    tenant: &Tenant,
-    principal: &Principal,
-    account: Option<&Account>,
-    client_id: &ClientId,
-) -> Arc<Rights> {
-    tenant.rights.of(Attributes {
-        role: account.map(|account| account.role),
-        tenant: tenant.id.as_str(),
-        client_id: client_id.as_str(),
-        common_name: principal.common_name(),
-    })
 }
 
 pub(super) fn check_level(tenant: &Tenant, version: Version) -> Result<(), No> {

@@ -8,6 +8,7 @@
 //! `TrustSnapshot` allows. The pure half knows only the words of `mqtt`.
 
 pub mod account;
+pub mod acl_file;
 pub mod policy;
 pub mod principal;
 pub mod reason;
@@ -21,6 +22,8 @@ pub mod admission;
 pub mod anchor;
 #[cfg(feature = "server")]
 mod assembly;
+#[cfg(feature = "server")]
+pub mod attributes;
 #[cfg(feature = "server")]
 pub mod capture;
 #[cfg(feature = "server")]

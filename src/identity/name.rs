@@ -137,7 +137,7 @@ fn append(out: &mut Vec<u8>, part: &[u8]) {
 
 /// An ASN.1 string of any type as text; `None` if it is no string or not
 /// well formed.
-fn text(value: &Any<'_>) -> Option<String> {
+pub(super) fn text(value: &Any<'_>) -> Option<String> {
     let bytes = value.data;
     match value.tag() {
         Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString | Tag::VisibleString => {

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use super::account::Account;
 use super::admission::{self, Admission, No, Peer};
+use super::attributes::rights_of;
 use super::certificate::unix_seconds;
 use super::credentials;
 use super::path::{Failure, Verdict};
@@ -70,7 +71,7 @@ impl Review<'_> {
         self.check_client_id(tenant)?;
         Ok(Admission {
             tenant: Arc::clone(tenant),
-            rights: self.rights(tenant, account.as_deref()),
+            rights: self.rights(tenant, account.as_deref(), verdict.as_deref()),
             account,
             not_after: admission::end_of(tenant, verdict.as_deref()),
             anchor: verdict.as_ref().map(|verdict| Arc::clone(&verdict.anchor)),
@@ -158,8 +159,14 @@ impl Review<'_> {
 
     /// The new rights; the old ones where nothing changed, so that what was
     /// decided by them stays decided.
-    fn rights(&self, tenant: &Tenant, account: Option<&Account>) -> Arc<super::policy::Rights> {
-        let rights = admission::rights_of(tenant, &self.admission.principal, account, &self.admission.client_id);
+    fn rights(
+        &self,
+        tenant: &Tenant,
+        account: Option<&Account>,
+        verdict: Option<&Verdict>,
+    ) -> Arc<super::policy::Rights> {
+        let Admission { principal, client_id, .. } = self.admission;
+        let rights = rights_of(tenant, principal, account, client_id, verdict.zip(self.peer.leaf()));
         if *rights == *self.admission.rights { Arc::clone(&self.admission.rights) } else { rights }
     }
 }

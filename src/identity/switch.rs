@@ -109,6 +109,55 @@ words! {
         /// Whoever runs the tenant; may publish and subscribe to all of it.
         Operator = "operator",
     }
+    /// Whether a rule allows or denies.
+    Effect {
+        /// It allows.
+        Allow = "allow",
+        /// It denies, whatever others allow.
+        Deny = "deny",
+    }
+    /// What a rule is about.
+    Action {
+        /// Publishing.
+        Publish = "publish",
+        /// Subscribing.
+        Subscribe = "subscribe",
+        /// Both.
+        Both = "both",
+    }
+    /// What was proved of a client, as rules name it.
+    Variable {
+        /// The tenant, `%t`.
+        Tenant = "tenant",
+        /// The ClientId, `%c`.
+        ClientId = "client_id",
+        /// The subject CN, `%n`.
+        CommonName = "cn",
+        /// The account, or else the CN, `%u`.
+        User = "user",
+        /// The account's role.
+        Role = "role",
+        /// An organizational unit of the subject.
+        OrganizationalUnit = "ou",
+        /// An organization of the subject.
+        Organization = "o",
+        /// A DNS name among the subject's alternative names.
+        Dns = "dns",
+        /// An e-mail address among them.
+        Email = "email",
+        /// A URI among them.
+        Uri = "uri",
+        /// An IP address among them.
+        Ip = "ip",
+        /// The issuer, as `CN=Plant 7 Root, O=Borealis`.
+        Issuer = "issuer",
+        /// The name of the anchor that the chain ends in.
+        Anchor = "anchor",
+        /// The serial number, in hexadecimal digits.
+        Serial = "serial",
+        /// SHA-256 of the certificate, in hexadecimal digits.
+        Fingerprint = "fingerprint",
+    }
     /// `anonymous`: where a client needs neither certificate nor password.
     Anonymous {
         /// Nowhere.

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::account::Account;
+use super::policy::AclRule;
 use super::switch::{
     AnchorInChain, Anonymous, AutoRegister, CleanSessionPolicy, ClientCert, IdentityRule, KeyPolicy, MqttLevels,
     OnForbiddenPublish, OnForbiddenSubscribe, Password, PlainListener, Profile, QueueOverflow, RejectAt, Retain, V1,
@@ -84,15 +85,25 @@ pub struct Switches {
     pub acl: Acl,
 }
 
-/// Patterns that widen the profile's rights: topic filters in which `%t` is
-/// the tenant, `%c` the ClientId and `%n` the CN. A pattern whose variable is
-/// not set grants nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Rights beside those of the profile: topic filters in which `%t` is the
+/// tenant, `%c` the ClientId and `%n` the CN, and rules. A pattern whose
+/// variable is not set grants nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acl {
+    /// Whether the rights of profile and role are granted too.
+    pub profile_rights: bool,
+    /// Rules, from the configuration and the ACL file.
+    pub rules: Vec<AclRule>,
     /// May also be published to.
     pub extra_publish: Vec<String>,
     /// May also be subscribed to.
     pub extra_subscribe: Vec<String>,
+}
+
+impl Default for Acl {
+    fn default() -> Self {
+        Self { profile_rights: true, rules: Vec::new(), extra_publish: Vec::new(), extra_subscribe: Vec::new() }
+    }
 }
 
 impl Profile {

@@ -4,6 +4,7 @@
 //! does not: the work; each command has its own file. Invariant: 0 means done, 1
 //! that it did not work, 2 that the command or the configuration is wrong.
 
+mod acl;
 mod bench;
 mod cert;
 mod check;
@@ -39,6 +40,7 @@ Without a command certus serves. Examples:
   certus check-config --config broker.toml   read a configuration, report every mistake
   certus cert new pump-7                     a device certificate from the development CA
   certus passwd bob --role operator          an account with a password
+  certus acl test publish a/b --user bob     who may do what, and by which rule
   certus explain certs/pump-7.pem            why a certificate would be accepted or refused
 
 Exit codes: 0 done, 1 it did not work, 2 the command or the configuration is wrong.";
@@ -63,6 +65,8 @@ enum Command {
     Cert(cert::Args),
     /// Judge a certificate offline, step by step, as the broker would.
     Explain(explain::Args),
+    /// Ask offline who may publish and subscribe to what.
+    Acl(acl::Args),
     /// Make and edit the accounts of a tenant: names with a password.
     Passwd(passwd::Args),
     /// Publish a message.
@@ -118,6 +122,7 @@ pub fn run() -> ExitCode {
         Some(Command::CheckConfig(args)) => check::run(&args).exit(),
         Some(Command::Cert(args)) => cert::run(&args).exit(),
         Some(Command::Explain(args)) => explain::run(&args).exit(),
+        Some(Command::Acl(args)) => acl::run(&args).exit(),
         Some(Command::Passwd(args)) => passwd::run(&args).exit(),
         Some(Command::Pub(args)) => publish::run(&args).exit(),
         Some(Command::Sub(args)) => subscribe::run(&args).exit(),
