@@ -355,7 +355,6 @@ impl Connection {
             Poll::Ready(Ok(read)) => read,
             Poll::Ready(Err(error)) => return Err(lost(&error)),
         };
-        self.heard = self.parts.node.clock.now();
         self.work_off(cx, buffers, lent)?;
         self.pay()?;
         match read {

@@ -86,6 +86,10 @@ impl Connection {
                 break;
             }
         }
+        if packets > 0 {
+            // Whole packets count as a sign of life, not bytes [MQTT-3.1.2-22].
+            self.heard = self.parts.node.clock.now();
+        }
         Counter::PacketsReceived.add(packets);
         // What came before a breach was well formed: it is routed all the same.
         let stopped = self.hand_over(cx, buffers);

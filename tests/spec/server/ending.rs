@@ -36,15 +36,18 @@ fn a_silent_client_is_closed_after_one_and_a_half_keep_alives() {
     let mut four = host.dial("four").version(Version::V4).keep_alive(1).open();
     let mut lively = host.dial("lively").keep_alive(1).open();
     let mut patient = host.dial("patient").keep_alive(0).open();
+    let mut trickling = host.dial("trickling").keep_alive(1).open();
     let begun = host.now();
-    for _ in 0..2 {
+    for piece in [[0x30, 100], [0, 1]] {
         wait(700);
+        trickling.send_bytes(&piece);
         lively.publish(&Message::new("t", b"", Qos::AtMostOnce));
     }
     five.expect_disconnect(ReasonCode::KeepAliveTimeout);
     assert!((host.now() - begun) >= Duration::from_millis(1450), "{:?}", (host.now() - begun));
     four.expect_end();
     assert!((host.now() - begun) < Duration::from_millis(3000), "{:?}", (host.now() - begun));
+    trickling.expect_disconnect(ReasonCode::KeepAliveTimeout);
     lively.expect_nothing();
     patient.expect_nothing();
 }
