@@ -36,7 +36,7 @@ class Row:
     """One library in one version over one transport."""
 
     def __init__(self, library, version, secure, web):
-        self.library, self.version, self.secure, self.web = library, version, secure, web
+        self.client, self.version, self.secure, self.web = library, version, secure, web
         self.name = f"{library}-{version}{'w' if web else ''}{'s' if secure else 'p'}"
         door = ("wss" if secure else "ws") if web else ("8883" if secure else "1883")
         self.title = f"{library:<9} {VERSIONS[version]:<5} {door:<4}"
@@ -65,7 +65,7 @@ def certify(pki, anchor, stranger, row):
 def opener(row, agent, broker, pki):
     """The function by which the conversation opens connections."""
     # One library stays at TLS 1.2, as devices in the field do.
-    newest = "1.2" if row.library == "paho1" else None
+    newest = "1.2" if row.client == "paho1" else None
     framed = {"web": True} if row.web else {}
 
     def who(role, client_id=None, cert=None):
@@ -144,7 +144,7 @@ def main():
     if not o.rumqttc:
         del commands["rumqttc"]
     rows = [row for row in all_rows(commands) if o.only in row.name]
-    commands = {library: command for library, command in commands.items() if any(row.library == library for row in rows)}
+    commands = {library: command for library, command in commands.items() if any(row.client == library for row in rows)}
     with tempfile.TemporaryDirectory(prefix="certus-clients-") as scratch, ThreadPoolExecutor(4) as pool:
         home = Path(o.keep or scratch)
         pki = Pki(home / "pki")
@@ -156,7 +156,7 @@ def main():
         else:
             broker = Certus(o.broker, home / "broker", CONFIG.format(anchor=anchor.cert), web=True)
         with broker:
-            list(pool.map(lambda row: talk(row, agents[row.library], broker, pki), rows))
+            list(pool.map(lambda row: talk(row, agents[row.client], broker, pki), rows))
             for agent in agents.values():
                 agent.stop()
         faults = [fault for row in rows for fault in row.faults]
