@@ -136,6 +136,13 @@ impl Session {
         self.outbound.shrink();
     }
 
+    /// Ends a subscription that the client did not end itself.
+    pub fn end_subscription(&mut self, filter: &crate::mqtt::TopicFilter) {
+        if self.subscriptions.remove(filter.as_str()).is_some() && self.resumable {
+            self.changes.push(Change::Unsubscribed(filter.clone()));
+        }
+    }
+
     /// Keeps no spare capacity.
     pub fn trim(&mut self) {
         self.answers.trim();

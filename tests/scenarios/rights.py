@@ -62,10 +62,15 @@ def run(t):
     t.matches(ask("publish", "hall/north/press/1", "--cert", press.cert)[1], "allowed by halls", "the certificate itself")
     ours = ["-t", "hall/north/press/1", "-m", "x", "-q", "1"]
     t.ok(t.mosquitto_pub(broker, press, "p1", *ours)[0], 0, "mosquitto publishes what its certificate allows")
-    t.check(t.mosquitto_pub(broker, press, "p1", "-t", "hall/south/press/1", "-m", "x", "-q", "1")[0] != 0, "and nothing else")
+    other = t.live(broker, press, "p1")
+    other.socket.sendall(wire.packet(0x32, wire.text("hall/south/press/1") + b"\0\1x"))
+    t.check(other.ended_within(3), "and nothing else: the connection is closed without a PUBACK")
 
     acl.write_text("user bob\ntopic read other\n")
+    mark = len(broker.process.err)
     broker.process.child.send_signal(signal.SIGHUP)
+    ended = lambda client, topic: [line for line in broker.process.err[mark:] if "a subscription ended" in line and f'"{client}"' in line and f'"{topic}"' in line]
+    t.check(until(lambda: ended("b1", "orders/+") and ended("b1", "own/bob/b1"), 3), "a reload ends what was granted and is allowed no more", broker.process.err[mark:])
     t.check(until(lambda: subscribe(known, "other") == 0, 3), "a reload gives a live connection its new rights")
     t.ok(subscribe(known, "orders/+"), 128, "and takes the old ones")
     acl.write_text("user bob\ntopics x\n")

@@ -15,6 +15,7 @@
 
 mod conclude;
 mod pace;
+mod review;
 mod search;
 mod turn;
 
@@ -175,6 +176,8 @@ impl Connection {
             published: 0,
             parts,
         };
+        // A session that was resumed may hold what its client has no right to now.
+        connection.review_subscriptions();
         connection.timer = connection.deadline().map(|at| Box::pin(tokio::time::sleep_until(at.into())));
         connection
     }
@@ -258,8 +261,12 @@ impl Connection {
         match readmit(&snapshot, &self.parts.peer, &self.parts.admission, node.clock.wall()) {
             Ok(admission) => {
                 self.trust_version = admission.trust_version;
+                let changed = !Arc::ptr_eq(&self.parts.admission.rights, &admission.rights);
                 self.parts.admission = Arc::new(admission);
-                self.slots.iter_mut().for_each(|slots| slots.clear());
+                if changed {
+                    self.slots.iter_mut().for_each(|slots| slots.clear());
+                    self.review_subscriptions();
+                }
                 self.arm();
                 Ok(())
             }
