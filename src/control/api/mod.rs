@@ -1,7 +1,7 @@
 //! HTTP: what machines ask the broker.
 //!
 //! What lives here: the admin listener, its bounds, and its routes by file
-//! ([`health`]). What does not: MQTT's listeners (`net`). Invariant: it never
+//! (`health`). What does not: MQTT's listeners (`net`). Invariant: it never
 //! does anything for a client but answer, and it is the last to stop, so that
 //! a stop can be watched.
 
