@@ -31,6 +31,9 @@ pub mod handover {}
 #[doc = include_str!("measuring.md")]
 pub mod measuring {}
 
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
 #[cfg(test)]
 mod tests {
     /// The names under `[dependencies]` of Cargo.toml.
