@@ -65,7 +65,7 @@ impl Transport {
     ) -> Poll<io::Result<Read>> {
         let Some(tls) = &mut self.tls else {
             into.reserve(READ);
-            let count = ready!(pin!(self.socket.read_buf(into)).poll_once(cx))?;
+            let count = ready!(pin!(self.socket.read_buf(into)).poll(cx))?;
             Counter::SocketReads.one();
             Counter::BytesReceived.add(count as u64);
             if count == 0 {
@@ -171,17 +171,6 @@ impl Transport {
 /// It costs no system call.
 fn may_have_more(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
     socket.poll_read_ready(cx).is_ready()
-}
-
-/// Polls a future that holds nothing between polls.
-trait PollOnce: Future {
-    fn poll_once(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output>;
-}
-
-impl<F: Future> PollOnce for F {
-    fn poll_once(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll(cx)
-    }
 }
 
 /// Decrypts `bytes`; true when the peer has said goodbye.
