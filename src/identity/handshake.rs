@@ -16,7 +16,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{CipherSuite, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::UnixTime;
 
 use super::admission;
@@ -34,9 +34,15 @@ const ALPN: [&[u8]; 2] = [b"mqtt", b"x-amzn-mqtt-ca"];
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// The provider with its defaults: X25519MLKEM768 first, then X25519, P-256
-/// and P-384; AES-GCM and ChaCha20 (TLS-08).
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+/// and P-384; AES-GCM and ChaCha20 (TLS-08), those with SHA-256 first.
+///
+/// Most clients would choose SHA-384, which no processor of today has an
+/// instruction for: its key schedule is a tenth of a full handshake.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| (is_chacha(suite.suite()), is_sha384(suite.suite())));
+    Arc::new(provider)
+});
 
 /// What all listeners share.
 #[derive(Clone, Debug)]
@@ -56,12 +62,52 @@ pub struct ListenerTls {
     by_domain: HashMap<String, Pair>,
 }
 
-/// One configuration for clients that offer a protocol that we know, one for
-/// all others: rustls would refuse those that offer only strange ones.
+/// What one server name offers. Clients that name a protocol that we know get
+/// ALPN, all others none: rustls would refuse those that offer only strange
+/// ones.
 #[derive(Clone, Debug)]
 struct Pair {
-    with_alpn: Arc<ServerConfig>,
-    without_alpn: Arc<ServerConfig>,
+    with_alpn: Suited,
+    without_alpn: Suited,
+}
+
+/// Our order of cipher suites, or the client's: one that puts ChaCha20 first
+/// says that it computes AES without the help of its processor.
+#[derive(Clone, Debug)]
+struct Suited {
+    our_order: Arc<ServerConfig>,
+    client_order: Arc<ServerConfig>,
+}
+
+impl Suited {
+    fn new(mut config: ServerConfig) -> Self {
+        let client_order = Arc::new(config.clone());
+        config.ignore_client_order = true;
+        Self { our_order: Arc::new(config), client_order }
+    }
+
+    fn choose(&self, offered: &[CipherSuite]) -> &Arc<ServerConfig> {
+        let known = |suite: &&CipherSuite| PROVIDER.cipher_suites.iter().any(|ours| ours.suite() == **suite);
+        if offered.iter().find(known).copied().is_some_and(is_chacha) { &self.client_order } else { &self.our_order }
+    }
+}
+
+const fn is_sha384(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+    )
+}
+
+const fn is_chacha(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    )
 }
 
 impl ListenerTls {
@@ -91,13 +137,14 @@ impl ListenerTls {
     pub fn choose(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
         let pair = self.pair(hello.server_name());
         let known = hello.alpn().is_some_and(|mut offered| offered.any(|protocol| ALPN.contains(&protocol)));
-        Arc::clone(if known { &pair.with_alpn } else { &pair.without_alpn })
+        let suited = if known { &pair.with_alpn } else { &pair.without_alpn };
+        Arc::clone(suited.choose(hello.cipher_suites()))
     }
 
     /// The configuration for a client that offers no protocol.
     #[must_use]
     pub fn config_for(&self, server_name: Option<&str>) -> Arc<ServerConfig> {
-        Arc::clone(&self.pair(server_name).without_alpn)
+        Arc::clone(&self.pair(server_name).without_alpn.our_order)
     }
 
     fn pair(&self, server_name: Option<&str>) -> &Pair {
@@ -130,7 +177,7 @@ impl Pair {
         config.send_tls13_tickets = 1;
         let mut with_alpn = config.clone();
         with_alpn.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
-        Ok(Self { with_alpn: Arc::new(with_alpn), without_alpn: Arc::new(config) })
+        Ok(Self { with_alpn: Suited::new(with_alpn), without_alpn: Suited::new(config) })
     }
 }
 

@@ -14,6 +14,7 @@ use certus::identity::tickets::TicketKeys;
 use certus::identity::trust::TrustSnapshot;
 use certus::mqtt::TenantId;
 use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Error, RootCertStore, ServerConnection, SignatureScheme,
@@ -51,10 +52,17 @@ pub fn presents(names: &[&str], key_name: &str) -> Arc<Presents> {
 }
 
 pub fn client(presents: &Arc<Presents>, version: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
+    client_of(rustls::crypto::aws_lc_rs::default_provider(), presents, version)
+}
+
+pub fn client_of(
+    provider: CryptoProvider,
+    presents: &Arc<Presents>,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(der("root-other")).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)

@@ -14,4 +14,5 @@ mod kinds;
 mod passwords;
 mod paths;
 mod pki;
+mod suites;
 mod tickets;
