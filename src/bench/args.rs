@@ -5,8 +5,13 @@
 
 use std::path::PathBuf;
 
-use super::credentials::TlsVersion;
+use super::credentials::{KeyKind, TlsVersion};
 use crate::mqtt::{Qos, Version};
+
+/// Messages a second of one publisher in `slow`, unless a rate is given.
+const SELDOM: f64 = 5.0;
+/// Messages of `queue`, unless a count is given.
+const QUEUED: u64 = 50_000;
 
 /// Who sends what to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -19,6 +24,12 @@ pub enum Shape {
     FanIn,
     /// All subscribers want `b/+/v`.
     Wildcard,
+    /// All subscribers share the messages of all publishers: each message is for one of them.
+    Shared,
+    /// Many publishers that send seldom: what a message costs where no batch can form.
+    Slow,
+    /// Messages are queued for sessions that sleep, and fetched when these wake: acknowledged queueing, then draining.
+    Queue,
     /// Connections are made and ended.
     Connect,
     /// Connections are made and held; start the broker anew, or memory that earlier clients gave back counts as none.
@@ -43,10 +54,10 @@ pub struct Args {
     /// Measure this process too: CPU time and resident memory
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
-    /// Publishers [default: 10; fan-out 1, fan-in 1000]
+    /// Publishers [default: 10; fan-out 1, fan-in and slow 1000]
     #[arg(long)]
     pub publishers: Option<u16>,
-    /// Subscribers [default: 10; fan-out 1000, fan-in 1]
+    /// Subscribers, of `queue` the sessions that sleep [default: 10; fan-out 1000, fan-in 1]
     #[arg(long)]
     pub subscribers: Option<u16>,
     /// Connections of `connect` and `idle`
@@ -64,7 +75,7 @@ pub struct Args {
     /// Deliveries outstanding at most, in all
     #[arg(long, default_value_t = 20_000)]
     pub backlog: u64,
-    /// Messages a second in all; without it flat out
+    /// Messages a second in all; without it flat out [slow: five a publisher]
     #[arg(long)]
     pub rate: Option<f64>,
     /// Seconds to measure
@@ -73,7 +84,7 @@ pub struct Args {
     /// Seconds before that
     #[arg(long, default_value_t = 1.0)]
     pub warm_up: f64,
-    /// Stop after so many messages instead of --duration
+    /// Stop after so many messages instead of --duration [queue: 50000]
     #[arg(long)]
     pub count: Option<u64>,
     /// Protocol version
@@ -97,6 +108,9 @@ pub struct Args {
     /// Its key
     #[arg(long, value_name = "FILE", default_value = "certs/device-ca.key")]
     pub ca_key: PathBuf,
+    /// The kind of the clients' keys
+    #[arg(long, value_enum, default_value = "ec")]
+    pub key: KeyKind,
     /// TLS without client certificates
     #[arg(long)]
     pub no_client_cert: bool,
@@ -131,6 +145,7 @@ impl Args {
         let (publishers, subscribers) = match self.shape {
             Shape::FanOut => (1, 1000),
             Shape::FanIn => (1000, 1),
+            Shape::Slow => (1000, 10),
             _ => (10, 10),
         };
         let publishers = self.publishers.unwrap_or(publishers);
@@ -139,6 +154,27 @@ impl Args {
             _ => self.subscribers.unwrap_or(subscribers),
         };
         (publishers, subscribers)
+    }
+
+    /// Messages a second in all; `None` is flat out.
+    pub fn rate(&self) -> Option<f64> {
+        let seldom = (self.shape == Shape::Slow).then(|| f64::from(self.sides().0) * SELDOM);
+        self.rate.or(seldom)
+    }
+
+    /// How many messages are sent, if they are counted.
+    pub fn count(&self) -> Option<u64> {
+        self.count.or((self.shape == Shape::Queue).then_some(QUEUED))
+    }
+
+    /// Connections that are open at the same time.
+    pub fn connections(&self) -> usize {
+        let (publishers, subscribers) = self.sides();
+        match self.shape {
+            Shape::Connect => self.concurrency.min(self.clients),
+            Shape::Idle => self.clients,
+            _ => usize::from(publishers) + usize::from(subscribers),
+        }
     }
 }
 

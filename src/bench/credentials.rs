@@ -4,8 +4,9 @@
 //! and rustls' client configuration. What does not: verdicts on clients (`identity`). Invariant:
 //! the server's certificate is checked unless `insecure` was asked for by name.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -36,6 +37,20 @@ pub enum TlsVersion {
     #[value(name = "1.3")]
     V13,
 }
+
+/// The kind of a client's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeyKind {
+    /// ECDSA on P-256.
+    Ec,
+    /// RSA with 2048 bits; clients share sixteen keys, as making one takes long.
+    Rsa,
+    /// Ed25519.
+    Ed25519,
+}
+
+/// Keys that RSA clients share.
+const RSA_KEYS: usize = 16;
 
 /// What a client shows.
 pub enum Identity {
@@ -124,6 +139,8 @@ fn check_pair(chain: &[CertificateDer<'static>], key: &dyn SigningKey) -> Result
 /// A CA that signs one certificate a ClientId.
 pub struct Mint {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    kind: KeyKind,
+    rsa: Mutex<VecDeque<rcgen::KeyPair>>,
     /// The CA's certificate and what follows it in its file; not sent, the broker has it.
     file: PathBuf,
 }
@@ -133,15 +150,15 @@ impl Mint {
     ///
     /// # Errors
     /// One of the files cannot be read or holds something else.
-    pub fn open(certificate: &Path, key: &Path) -> Result<Self, Error> {
+    pub fn open(certificate: &Path, key: &Path, kind: KeyKind) -> Result<Self, Error> {
         let text = |file: &Path| std::fs::read_to_string(file).map_err(|error| Error::file(file, error));
         let pair = rcgen::KeyPair::from_pem(&text(key)?).map_err(|error| Error::content(key, error.to_string()))?;
         let issuer = rcgen::Issuer::from_ca_cert_pem(&text(certificate)?, pair)
             .map_err(|error| Error::content(certificate, error.to_string()))?;
-        Ok(Self { issuer, file: certificate.to_owned() })
+        Ok(Self { issuer, kind, rsa: Mutex::default(), file: certificate.to_owned() })
     }
 
-    /// A new P-256 key and a certificate whose CN is `client_id`, for client authentication.
+    /// A key, and a certificate whose CN is `client_id`, for client authentication.
     ///
     /// # Errors
     /// The CA's key refuses to sign.
@@ -154,10 +171,30 @@ impl Mint {
         params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2049, 12, 31);
-        let key = rcgen::KeyPair::generate().map_err(broken)?;
+        let key = self.key().map_err(broken)?;
         let leaf = params.signed_by(&key, &self.issuer).map_err(broken)?;
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        Ok(Identity::Certificate(vec![leaf.der().clone()], key.into()))
+        let bytes = PrivatePkcs8KeyDer::from(key.serialize_der());
+        if self.kind == KeyKind::Rsa {
+            self.rsa.lock().unwrap_or_else(PoisonError::into_inner).push_back(key);
+        }
+        Ok(Identity::Certificate(vec![leaf.der().clone()], bytes.into()))
+    }
+
+    /// A new key, or an RSA key that was lent before.
+    fn key(&self) -> Result<rcgen::KeyPair, rcgen::Error> {
+        match self.kind {
+            KeyKind::Ec => rcgen::KeyPair::generate(),
+            KeyKind::Ed25519 => rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519),
+            KeyKind::Rsa => {
+                let mut known = self.rsa.lock().unwrap_or_else(PoisonError::into_inner);
+                let lent = if known.len() < RSA_KEYS { None } else { known.pop_front() };
+                drop(known);
+                lent.map_or_else(
+                    || rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048),
+                    Ok,
+                )
+            }
+        }
     }
 }
 

@@ -22,6 +22,8 @@ use crate::mqtt::{Qos, ReasonCode, SubscriptionOptions, Version};
 
 /// How long a broker may take for the way from TCP to CONNACK.
 const PATIENCE: u64 = 30;
+/// How long a broker may take to end a connection that its client has left.
+const FAREWELL: u64 = 5;
 /// The largest packet that our clients take.
 const LARGEST: usize = 256 * 1024 * 1024;
 
@@ -207,6 +209,17 @@ impl Link {
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// Says DISCONNECT and waits, for a while, until the broker has ended the connection too.
+    pub async fn leave_and_wait(mut self) {
+        Disconnect::new(ReasonCode::Success).encode(self.version, &mut self.wire.out);
+        let ended = async {
+            while self.more().await.is_ok() {
+                self.wire.inbox.clear();
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(FAREWELL), ended).await;
     }
 
     /// Subscribes and waits for SUBACK; PUBLISH packets that come before it are dropped.

@@ -11,10 +11,12 @@ pub mod credentials;
 pub mod dial;
 pub mod error;
 mod histogram;
+mod limits;
 mod null;
 mod pacer;
 mod process;
 mod publisher;
+mod queue;
 mod report;
 mod run;
 mod shape;
@@ -22,6 +24,7 @@ mod storm;
 mod subscriber;
 mod tally;
 mod throughput;
+mod watch;
 mod wire;
 
 use std::process::ExitCode;
@@ -73,6 +76,11 @@ async fn measure(args: &Args, clock: &Clock) -> Result<bool, Error> {
             report::print_storm(&field, &outcome);
             Ok(outcome.failed == 0)
         }
+        Shape::Queue => {
+            let outcome = queue::measure(&field).await?;
+            report::print_queue(&field, &outcome);
+            Ok(outcome.is_clean())
+        }
         _ => {
             let outcome = throughput::measure(&field, &tasks).await?;
             report::print_throughput(&field, &outcome);
@@ -111,8 +119,13 @@ mod tests {
 
     #[tokio::test]
     async fn every_shape_and_quality_arrives_once_and_in_order() {
-        let lines =
-            ["pairs --publishers 2 --subscribers 4", "fan-out --subscribers 5", "fan-in --publishers 5", "wildcard"];
+        let lines = [
+            "pairs --publishers 2 --subscribers 4",
+            "fan-out --subscribers 5",
+            "fan-in --publishers 5",
+            "wildcard",
+            "shared --publishers 2 --subscribers 3",
+        ];
         for line in lines {
             for bits in 0..3 {
                 let protocol = if bits == 1 { Version::V5 } else { Version::V4 };

@@ -104,6 +104,8 @@ pub async fn serve(listener: &TcpListener, tls: Option<Arc<ServerConfig>>, tasks
             version: Version::V4,
             mailbox: Arc::default(),
             route: Vec::new(),
+            members: Vec::new(),
+            turn: 0,
             drained: VecDeque::new(),
         };
         tasks.spawn("null connection", async move { drop(connection.await) });
@@ -156,6 +158,9 @@ struct Connection {
     mailbox: Arc<Mailbox>,
     /// The recipients of this connection's topic: a publisher has one.
     route: Vec<Arc<Mailbox>>,
+    /// Those that share it, in rotation.
+    members: Vec<Arc<Mailbox>>,
+    turn: usize,
     drained: VecDeque<Arc<Vec<u8>>>,
 }
 
@@ -216,11 +221,16 @@ impl Connection {
     fn publish(&mut self, first: u8, body: &[u8], frame: &[u8], parcel: &mut Vec<u8>) {
         let Some((length, rest)) = body.split_first_chunk::<2>() else { return };
         let Some((topic, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { return };
-        if self.route.is_empty() {
+        if self.route.is_empty() && self.members.is_empty() {
             let topic = String::from_utf8_lossy(topic);
-            let table = lock(&self.table);
-            let wants = table.iter().filter(|(filter, _)| crate::mqtt::matches(filter, &topic));
-            self.route = wants.map(|(_, mailbox)| Arc::clone(mailbox)).collect();
+            for (filter, mailbox) in lock(&self.table).iter() {
+                // There is one group.
+                let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+                if crate::mqtt::matches(shared.map_or(filter, |(_, filter)| filter), &topic) {
+                    let list = if shared.is_some() { &mut self.members } else { &mut self.route };
+                    list.push(Arc::clone(mailbox));
+                }
+            }
         }
         parcel.extend_from_slice(frame);
         match first & 0x06 {
@@ -243,12 +253,14 @@ impl Connection {
         answer.encode(self.version, &mut self.wire.out);
     }
 
-    fn hand_over(&self, parcel: Vec<u8>) {
+    fn hand_over(&mut self, parcel: Vec<u8>) {
         if parcel.is_empty() {
             return;
         }
         let parcel = Arc::new(parcel);
-        for mailbox in &self.route {
+        self.turn += 1;
+        let member = self.turn.checked_rem(self.members.len()).and_then(|turn| self.members.get(turn));
+        for mailbox in self.route.iter().chain(member) {
             let waker = {
                 let mut inside = lock(&mailbox.0);
                 if inside.queue.len() < UNREAD {

@@ -42,6 +42,13 @@ impl Process {
         Some(sum)
     }
 
+    /// How many files it may have open; `None` without a bound, too.
+    pub fn open_files(self) -> Option<u64> {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.0)).ok()?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
     /// Resident memory in KiB (`VmRSS`).
     pub fn resident_kib(self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
@@ -72,6 +79,7 @@ mod tests {
         let own = Process(std::process::id());
         let before = own.cpu().unwrap();
         assert!(own.resident_kib().unwrap() > 100);
+        assert!(own.open_files().is_none_or(|files| files >= 3));
         assert!(own.cpu().unwrap().since(&before) < Duration::from_secs(60));
     }
 
@@ -79,5 +87,6 @@ mod tests {
     fn a_process_that_is_not_there_has_no_figures() {
         assert!(Process(u32::MAX).cpu().is_none());
         assert_eq!(Process(u32::MAX).resident_kib(), None);
+        assert_eq!(Process(u32::MAX).open_files(), None);
     }
 }

@@ -4,6 +4,7 @@
 //! connecting (`dial`). Invariant: never more than `window` messages are unacknowledged, and each
 //! is stamped with the moment it was due, not the moment it left.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::num::NonZeroU16;
 use std::pin::Pin;
@@ -87,7 +88,8 @@ pub struct Publisher {
     frame: Vec<u8>,
     id_at: usize,
     sequence: u64,
-    unacknowledged: u64,
+    /// Packet ids without their last answer, and when their messages were due.
+    unacknowledged: VecDeque<(u16, Duration)>,
     next_id: u16,
 }
 
@@ -101,17 +103,18 @@ impl Publisher {
         // Fixed header, topic length, topic: then the packet id.
         let header = frame.len() - peeked(&frame)?.map_or(0, |frame| frame.body.len());
         let id_at = header + 2 + work.topic.len();
-        Ok(Self { link, run, stop, work, frame, id_at, sequence: 0, unacknowledged: 0, next_id: 1 })
+        Ok(Self { link, run, stop, work, frame, id_at, sequence: 0, unacknowledged: VecDeque::new(), next_id: 1 })
     }
 
     fn take_answers(&mut self) -> Result<(), Error> {
-        let (mut used, mut done) = (0, 0);
-        while let Some(frame) = peeked(self.link.wire.inbox.get(used..).unwrap_or_default())? {
+        let (mut used, before, now) = (0, self.unacknowledged.len(), self.run.elapsed());
+        let inbox = std::mem::take(&mut self.link.wire.inbox);
+        while let Some(frame) = peeked(inbox.get(used..).unwrap_or_default())? {
             used += frame.len;
             let failed = self.link.version.is_v5() && frame.body.get(2).is_some_and(|&code| code >= 0x80);
             match frame.first >> 4 {
-                4 | 7 => done += 1,
-                5 if failed => done += 1,
+                4 | 7 => self.settle(frame.body, now),
+                5 if failed => self.settle(frame.body, now),
                 5 => {
                     let id = frame.body.first_chunk::<2>().copied().unwrap_or_default();
                     self.link.wire.out.extend_from_slice(&[0x62, 2]);
@@ -128,10 +131,21 @@ impl Publisher {
                 ));
             }
         }
+        self.link.wire.inbox = inbox;
         self.link.wire.consume(used);
-        self.unacknowledged = self.unacknowledged.saturating_sub(done);
-        self.run.count_acknowledged(done);
+        self.run.count_acknowledged((before - self.unacknowledged.len()) as u64, now);
         Ok(())
+    }
+
+    /// The last answer for the packet id at the head of `body`; brokers may answer in any order.
+    fn settle(&mut self, body: &[u8], now: Duration) {
+        let id = body.first_chunk::<2>().map_or(0, |id| u16::from_be_bytes(*id));
+        let Some(at) = self.unacknowledged.iter().position(|(waits, _)| *waits == id) else { return };
+        if let Some((_, due)) = self.unacknowledged.remove(at)
+            && self.run.is_measuring()
+        {
+            self.run.acknowledgement.record(now.saturating_sub(due));
+        }
     }
 
     /// Appends as many messages as window, pace and backlog allow; answers how many.
@@ -141,7 +155,7 @@ impl Publisher {
         }
         let mut wanted = (BATCH / self.frame.len().max(1)).max(1) as u64;
         if self.work.qos != Qos::AtMostOnce {
-            wanted = wanted.min(self.work.window.saturating_sub(self.unacknowledged));
+            wanted = wanted.min(self.work.window.saturating_sub(self.unacknowledged.len() as u64));
         }
         if let Some(pace) = &self.work.pace {
             wanted = wanted.min(pace.ready(self.sequence, cx.waker()));
@@ -177,7 +191,7 @@ impl Publisher {
         }
         self.sequence += 1;
         if self.work.qos != Qos::AtMostOnce {
-            self.unacknowledged += 1;
+            self.unacknowledged.push_back((self.next_id, due));
             self.next_id = self.next_id.checked_add(1).unwrap_or(1);
         }
     }

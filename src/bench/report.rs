@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::args::Shape;
 use super::histogram::Histogram;
 use super::shape::Field;
-use super::{storm, throughput};
+use super::tally::Faults;
+use super::{queue, storm, throughput};
 
 /// Above this share of its threads' time the generator may have been the limit.
 const BUSY: f64 = 0.9;
@@ -37,19 +38,80 @@ pub fn print_throughput(field: &Field, outcome: &throughput::Outcome) {
         line("broker memory", &format!("{:.1} MiB resident", kib as f64 / 1024.0));
     }
     line("latency", &latency_text(field, outcome));
-    if let Some(faults) = outcome.faults {
+    if outcome.run.acknowledgement.count() > 0 {
+        line("to the answer", &percentile_text(&outcome.run.acknowledgement));
+    }
+    fault_lines(outcome.faults, &outcome.failures);
+    generator_line(&object);
+}
+
+fn fault_lines(faults: Option<Faults>, (failed, reasons): &(u64, Vec<String>)) {
+    if let Some(faults) = faults {
         let faults = format!("lost {}, repeated {}, out of order {}", faults.lost, faults.repeated, faults.disordered);
         line("faults", &faults);
     }
-    let (failed, reasons) = &outcome.failures;
     reasons.iter().for_each(|reason| line("failure", &format!("{reason} ({failed} in all)")));
+}
+
+/// Prints a run of `queue`.
+pub fn print_queue(field: &Field, outcome: &queue::Outcome) {
+    let object = queue_json(field, outcome);
+    if field.args.json {
+        println!("{object}");
+        return;
+    }
+    println!("{}", title(field));
+    for (name, cost, phase) in [
+        ("queued", "broker_cpu_s_per_million_queued", &outcome.queued),
+        ("drained", "broker_cpu_s_per_million_drained", &outcome.drained),
+    ] {
+        let seconds = phase.took.as_secs_f64();
+        let cost =
+            number(&object, cost).map_or_else(String::new, |cost| format!(", {cost:.3} broker CPU-s per million"));
+        line(name, &format!("{:.0}/s ({} in {seconds:.2} s){cost}", phase.per_second(), phase.count));
+    }
+    line("to the answer", &percentile_text(&outcome.run.acknowledgement));
+    if let [Some(before), Some(full), Some(after)] = outcome.resident_kib.map(|kib| kib.map(|kib| kib as f64 / 1024.0))
+    {
+        let each = number(&object, "broker_bytes_per_queued_message").unwrap_or_default();
+        let text =
+            format!("{before:.1} MiB before, {full:.1} with the queue ({each:.0} bytes a message), {after:.1} after");
+        line("broker memory", &text);
+    }
+    fault_lines(outcome.faults, &outcome.failures);
     generator_line(&object);
+}
+
+fn queue_json(field: &Field, outcome: &queue::Outcome) -> Value {
+    let args = &field.args;
+    let (publishers, sessions) = args.sides();
+    let (queued, drained) = (&outcome.queued, &outcome.drained);
+    let [before, full, after] = outcome.resident_kib;
+    let kept = (queued.count * outcome.fan).max(1) as f64;
+    let grown = before.zip(full).map(|(before, full)| full.saturating_sub(before) as f64 * 1024.0 / kept);
+    let own = queued.own_cpu.zip(drained.own_cpu).map(|(queued, drained)| queued + drained);
+    json!({
+        "shape": shape_name(args.shape), "publishers": publishers, "sessions": sessions,
+        "qos": args.qos.bits(), "size": args.size, "window": args.window, "rate": args.rate(),
+        "protocol": args.protocol.to_string(), "tls": !args.plain,
+        "queued": queued.count, "queued_seconds": queued.took.as_secs_f64(), "queued_per_s": queued.per_second(),
+        "drained": drained.count, "drained_seconds": drained.took.as_secs_f64(), "drained_per_s": drained.per_second(),
+        "broker_cpu_s_per_million_queued": queued.cpu_per_million(),
+        "broker_cpu_s_per_million_drained": drained.cpu_per_million(),
+        "broker_resident_kib": { "before": before, "queued": full, "drained": after },
+        "broker_bytes_per_queued_message": grown,
+        "generator_busy": busy(own, queued.took + drained.took, args.threads),
+        "acknowledgement_us": percentiles(&outcome.run.acknowledgement),
+        "lost": outcome.faults.map(|faults| faults.lost), "repeated": outcome.faults.map(|faults| faults.repeated),
+        "out_of_order": outcome.faults.map(|faults| faults.disordered),
+        "failed": outcome.failures.0, "failures": outcome.failures.1,
+    })
 }
 
 fn latency_text(field: &Field, outcome: &throughput::Outcome) -> String {
     let own = |share| micros(outcome.run.lateness.percentile(share));
     let text = percentile_text(&outcome.run.latency);
-    if field.args.rate.is_none() {
+    if field.args.rate().is_none() {
         return format!("{text} (flat out: time in queues)");
     }
     format!("{text} from the due time; of it the generator's own lateness p50 {} p99 {}", own(0.5), own(0.99))
@@ -63,7 +125,7 @@ fn throughput_json(field: &Field, outcome: &throughput::Outcome) -> Value {
     let per_million = |cpu: Duration| cpu.as_secs_f64() * 1e6 / delivered;
     json!({
         "shape": shape_name(args.shape), "publishers": publishers, "subscribers": subscribers,
-        "qos": args.qos.bits(), "size": args.size, "window": args.window, "backlog": args.backlog, "rate": args.rate,
+        "qos": args.qos.bits(), "size": args.size, "window": args.window, "backlog": args.backlog, "rate": args.rate(),
         "protocol": args.protocol.to_string(), "tls": !args.plain, "null_broker": args.null,
         "seconds": seconds, "sent": outcome.sent, "acknowledged": outcome.acknowledged, "delivered": outcome.delivered,
         "sent_per_s": outcome.sent as f64 / seconds, "delivered_per_s": outcome.delivered as f64 / seconds,
@@ -73,6 +135,7 @@ fn throughput_json(field: &Field, outcome: &throughput::Outcome) -> Value {
         "generator_cpu_s_per_million": outcome.own_cpu.map(per_million),
         "generator_busy": busy(outcome.own_cpu, outcome.took, args.threads),
         "latency_us": percentiles(&outcome.run.latency), "generator_lateness_us": percentiles(&outcome.run.lateness),
+        "acknowledgement_us": percentiles(&outcome.run.acknowledgement),
         "lost": outcome.faults.map(|faults| faults.lost), "repeated": outcome.faults.map(|faults| faults.repeated),
         "out_of_order": outcome.faults.map(|faults| faults.disordered),
         "failed": outcome.failures.0, "failures": outcome.failures.1,

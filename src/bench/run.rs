@@ -31,6 +31,8 @@ pub struct Run {
     sent: AtomicU64,
     acknowledged: AtomicU64,
     received: AtomicU64,
+    /// When the last acknowledgement or delivery came, in nanoseconds since the run began.
+    last: AtomicU64,
     written_off: AtomicU64,
     anyone_waits: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
@@ -40,6 +42,8 @@ pub struct Run {
     pub latency: Histogram,
     /// From the moment a message was due until it was written: the generator's own share.
     pub lateness: Histogram,
+    /// From the moment a message was due until its publisher had PUBACK or PUBCOMP.
+    pub acknowledgement: Histogram,
     finals: Mutex<Vec<(u16, u64)>>,
     tallies: Mutex<Vec<(usize, Tally)>>,
 }
@@ -92,6 +96,7 @@ impl Run {
             sent: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            last: AtomicU64::new(0),
             written_off: AtomicU64::new(0),
             anyone_waits: AtomicBool::new(false),
             waiting: Mutex::default(),
@@ -99,6 +104,7 @@ impl Run {
             failed: AtomicU64::new(0),
             latency: Histogram::default(),
             lateness: Histogram::default(),
+            acknowledgement: Histogram::default(),
             finals: Mutex::default(),
             tallies: Mutex::default(),
         }
@@ -172,17 +178,28 @@ impl Run {
         self.wake_waiting();
     }
 
-    /// Counts deliveries, and lets publishers go on when half of the backlog is free: an earlier wake would
-    /// cut what they send next into crumbs.
-    pub fn count_received(&self, count: u64) {
+    /// When the last acknowledgement or delivery came, since the run began.
+    pub fn last(&self) -> Duration {
+        Duration::from_nanos(self.last.load(Relaxed))
+    }
+
+    fn heard(&self, now: Duration) {
+        self.last.fetch_max(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Counts deliveries at `now`, and lets publishers go on when half of the backlog is free: an earlier wake
+    /// would cut what they send next into crumbs.
+    pub fn count_received(&self, count: u64, now: Duration) {
+        self.heard(now);
         self.received.fetch_add(count, Relaxed);
         if self.anyone_waits.load(SeqCst) && self.outstanding() <= self.backlog / 2 {
             self.wake_waiting();
         }
     }
 
-    /// Counts acknowledgements.
-    pub fn count_acknowledged(&self, count: u64) {
+    /// Counts acknowledgements at `now`.
+    pub fn count_acknowledged(&self, count: u64, now: Duration) {
+        self.heard(now);
         self.acknowledged.fetch_add(count, Relaxed);
     }
 

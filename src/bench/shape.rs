@@ -11,6 +11,7 @@ use super::args::{Args, Shape};
 use super::credentials::{Credentials, Identity, Mint, Trust};
 use super::dial::{self, Caller, Link, Target};
 use super::error::Error;
+use super::limits;
 use super::null::Child;
 use super::process::Process;
 use crate::clock::Clock;
@@ -43,7 +44,8 @@ impl Field {
         let tls = if args.plain {
             None
         } else {
-            let mint = if args.no_client_cert { None } else { Some(Mint::open(&args.ca_cert, &args.ca_key)?) };
+            let mint =
+                if args.no_client_cert { None } else { Some(Mint::open(&args.ca_cert, &args.ca_key, args.key)?) };
             Some((Credentials::new(&trust, args.tls)?, mint))
         };
         let target = dial::resolve(&args.host, port, args.protocol).await?;
@@ -52,6 +54,7 @@ impl Field {
             return Err(Error::Usage(format!("--pid {}: there is no such process", process.0)));
         }
         let own = Process(std::process::id());
+        limits::check(args, own, watched, dial::spread(&target, 0).is_some())?;
         Ok(Self { args: args.clone(), clock: clock.clone(), target, watched, own, tls })
     }
 
@@ -158,6 +161,8 @@ pub struct Roles {
     pub filters: Vec<String>,
     /// Deliveries of one message.
     pub fan: u64,
+    /// Whether the subscribers share the messages.
+    pub is_shared: bool,
 }
 
 impl Roles {
@@ -174,6 +179,7 @@ impl Roles {
         let value = |index: u16| format!("b/{index}/v");
         let same = |text: &str, count: u16| vec![text.to_owned(); usize::from(count)];
         let all = u64::from(subscribers);
+        let roles = |topics: Vec<String>, filters: Vec<String>, fan| Self { topics, filters, fan, is_shared: false };
         Ok(match args.shape {
             Shape::Pairs if subscribers % publishers != 0 => {
                 let what = format!(
@@ -181,21 +187,42 @@ impl Roles {
                 );
                 return Err(Error::Usage(what));
             }
-            Shape::Pairs => Self {
-                topics: (0..publishers).map(number).collect(),
-                filters: (0..subscribers).map(|index| number(index % publishers)).collect(),
-                fan: u64::from(subscribers / publishers),
-            },
-            Shape::FanOut => Self { topics: same("b/all", publishers), filters: same("b/all", subscribers), fan: all },
-            Shape::Wildcard => {
-                Self { topics: (0..publishers).map(value).collect(), filters: same("b/+/v", subscribers), fan: all }
+            Shape::Pairs => roles(
+                (0..publishers).map(number).collect(),
+                (0..subscribers).map(|index| number(index % publishers)).collect(),
+                u64::from(subscribers / publishers),
+            ),
+            Shape::FanOut => roles(same("b/all", publishers), same("b/all", subscribers), all),
+            Shape::Wildcard => roles((0..publishers).map(value).collect(), same("b/+/v", subscribers), all),
+            Shape::Shared => {
+                let topics = (0..publishers).map(number).collect();
+                Self { is_shared: true, ..roles(topics, same("$share/bench/b/+", subscribers), 1) }
             }
-            _ => Self { topics: (0..publishers).map(number).collect(), filters: same("b/+", subscribers), fan: all },
+            Shape::Slow | Shape::Queue => Self::dealt(publishers, subscribers)?,
+            _ => roles((0..publishers).map(number).collect(), same("b/+", subscribers), all),
         })
     }
 
-    /// Whether `subscriber` gets what `publisher` sends.
-    pub fn reaches(&self, publisher: usize, subscriber: usize, shape: Shape) -> bool {
-        shape != Shape::Pairs || self.topics.get(publisher) == self.filters.get(subscriber)
+    /// The larger side is dealt evenly to the smaller one: each member of that one has a room of topics.
+    fn dealt(publishers: u16, subscribers: u16) -> Result<Self, Error> {
+        let (rooms, many) = (publishers.min(subscribers), publishers.max(subscribers));
+        if many % rooms != 0 {
+            let what = format!(
+                "{publishers} publishers and {subscribers} subscribers cannot be dealt to each other; make one a multiple of the other"
+            );
+            return Err(Error::Usage(what));
+        }
+        Ok(Self {
+            topics: (0..publishers).map(|index| format!("b/{}/{index}", index % rooms)).collect(),
+            filters: (0..subscribers).map(|index| format!("b/{}/+", index % rooms)).collect(),
+            fan: u64::from(subscribers / rooms),
+            is_shared: false,
+        })
+    }
+
+    /// Whether `subscriber` gets what `publisher` sends, shared or not.
+    pub fn reaches(&self, publisher: usize, subscriber: usize) -> bool {
+        let (topic, filter) = (self.topics.get(publisher), self.filters.get(subscriber));
+        topic.zip(filter).is_some_and(|(topic, filter)| self.is_shared || crate::mqtt::matches(filter, topic))
     }
 }

@@ -29,13 +29,15 @@ pub struct Subscriber {
     tally: Tally,
     /// Whether every message is timed.
     time_all: bool,
+    /// Whether what came behind SUBACK or CONNACK is still to be looked at: no read announces it.
+    is_fresh: bool,
     seen: u64,
 }
 
 impl Subscriber {
-    /// A subscriber over a connection that has its subscriptions.
-    pub fn new(link: Link, run: Arc<Run>, stop: Stop, number: usize, time_all: bool) -> Self {
-        Self { link, run, stop, number, tally: Tally::default(), time_all, seen: 0 }
+    /// A subscriber over a connection that has its subscriptions; it counts into `tally`.
+    pub fn new(link: Link, run: Arc<Run>, stop: Stop, number: usize, tally: Tally, time_all: bool) -> Self {
+        Self { link, run, stop, number, tally, time_all, is_fresh: true, seen: 0 }
     }
 
     fn take_messages(&mut self) -> Result<(), Error> {
@@ -58,7 +60,7 @@ impl Subscriber {
         }
         self.link.wire.inbox = inbox;
         self.link.wire.consume(used);
-        self.run.count_received(self.seen - before);
+        self.run.count_received(self.seen - before, now);
         Ok(())
     }
 
@@ -99,7 +101,7 @@ impl Subscriber {
         }
         loop {
             let read = self.link.wire.poll_read(cx)?;
-            if read.is_ready() {
+            if read.is_ready() || std::mem::take(&mut self.is_fresh) {
                 self.take_messages()?;
             }
             let _ = self.link.wire.poll_flush(cx)?;

@@ -1,9 +1,11 @@
-//! What one subscriber received: losses, repeats and disorder, by publisher.
+//! What subscribers received: losses, repeats and disorder, by publisher.
 //!
-//! What lives here: the stamp in each payload and the bookkeeping of sequences. What does not:
-//! sockets. Invariant: every message counts once, as expected, late, or repeated.
+//! What lives here: the stamp in each payload and the bookkeeping of sequences, of one subscriber and of a
+//! group that shares its messages. What does not: sockets. Invariant: every message counts once, as
+//! expected, late, or repeated.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Bytes of a whole stamp; shorter payloads carry what fits.
@@ -63,6 +65,8 @@ impl std::ops::AddAssign for Faults {
 pub struct Tally {
     lanes: Vec<Lane>,
     faults: Faults,
+    /// With whom the messages are shared.
+    group: Option<Arc<Group>>,
 }
 
 #[derive(Default)]
@@ -71,7 +75,33 @@ struct Lane {
     missing: BTreeSet<u64>,
 }
 
+/// The messages of all publishers at subscribers that share them: each is for one of them, and only
+/// what one of them gets has an order.
+#[derive(Default)]
+pub struct Group(Mutex<Tally>);
+
+impl Group {
+    /// Losses and repeats among all members; disorder is told by each member's own tally.
+    pub fn faults(&self, publishers: u16, sent: impl Fn(u16) -> u64) -> Faults {
+        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Faults { disordered: 0, ..tally.faults(publishers, sent) }
+    }
+
+    /// Answers whether no member had it before.
+    fn is_new(&self, stamp: Stamp) -> bool {
+        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let repeated = tally.faults.repeated;
+        tally.count(stamp);
+        tally.faults.repeated == repeated
+    }
+}
+
 impl Tally {
+    /// The tally of one member of `group`.
+    pub fn of_member(group: Arc<Group>) -> Self {
+        Self { group: Some(group), ..Self::default() }
+    }
+
     /// Counts one message.
     #[inline]
     pub fn count(&mut self, stamp: Stamp) {
@@ -80,7 +110,11 @@ impl Tally {
             self.lanes.resize_with(at + 1, Lane::default);
         }
         let Some(lane) = self.lanes.get_mut(at) else { return };
-        if stamp.sequence == lane.next {
+        if let Some(group) = &self.group {
+            let is_late = stamp.sequence < lane.next;
+            lane.next = lane.next.max(stamp.sequence + 1);
+            self.faults.disordered += u64::from(group.is_new(stamp) && is_late);
+        } else if stamp.sequence == lane.next {
             lane.next += 1;
         } else {
             lane.count_odd(stamp.sequence, &mut self.faults);
@@ -88,8 +122,12 @@ impl Tally {
     }
 
     /// What went wrong, once `sent(publisher)` says how many messages each publisher sent to this subscriber.
+    /// What a group lost or repeated is told by the group.
     pub fn faults(&self, publishers: u16, sent: impl Fn(u16) -> u64) -> Faults {
         let mut faults = self.faults;
+        if self.group.is_some() {
+            return faults;
+        }
         for publisher in 0..publishers {
             let lane = self.lanes.get(usize::from(publisher));
             let (next, missing) = lane.map_or((0, 0), |lane| (lane.next, lane.missing.len() as u64));
@@ -145,6 +183,25 @@ mod tests {
         assert_eq!(faults(&[0, 1, 1, 2, 3, 4, 5]), Faults { repeated: 1, ..Faults::default() });
         assert_eq!(faults(&[0, 2, 1, 3, 4, 5]), Faults { disordered: 1, ..Faults::default() });
         assert_eq!(faults(&[]), Faults { lost: 6, ..Faults::default() });
+    }
+
+    #[test]
+    fn members_share_losses_and_repeats_and_have_an_order_each() {
+        let faults = |received: &[(usize, u64)]| {
+            let group = Arc::new(Group::default());
+            let mut members = [(); 2].map(|()| Tally::of_member(Arc::clone(&group)));
+            for &(member, sequence) in received {
+                members[member].count(Stamp { publisher: 0, sequence, due: None });
+            }
+            let mut all = group.faults(1, |_| 4);
+            members.iter().for_each(|member| all += member.faults(1, |_| 4));
+            all
+        };
+        assert_eq!(faults(&[(0, 0), (1, 1), (0, 2), (1, 3)]), Faults::default());
+        assert_eq!(faults(&[(0, 1), (0, 3), (1, 0), (1, 2)]), Faults::default(), "no order between members");
+        assert_eq!(faults(&[(0, 0), (1, 1), (0, 3)]), Faults { lost: 1, ..Faults::default() });
+        assert_eq!(faults(&[(0, 0), (1, 0), (1, 1), (0, 2), (1, 3)]), Faults { repeated: 1, ..Faults::default() });
+        assert_eq!(faults(&[(0, 2), (0, 0), (1, 1), (1, 3)]), Faults { disordered: 1, ..Faults::default() });
     }
 
     #[test]

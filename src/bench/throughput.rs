@@ -4,10 +4,10 @@
 //! window begins after every subscriber has its SUBACK and every cache is warm, and what is
 //! outstanding at its end is waited for before losses are counted.
 
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dial::Link;
 use super::error::Error;
 use super::pacer;
 use super::process::Process;
@@ -15,13 +15,9 @@ use super::publisher::{Pace, Publisher, Work};
 use super::run::{Bounds, Counts, Remains, Run};
 use super::shape::{Field, Roles};
 use super::subscriber::Subscriber;
-use super::tally::Faults;
+use super::tally::{Faults, Group, Tally};
+use super::watch::Watch;
 use crate::shutdown::Tasks;
-
-/// How often the run is looked at.
-const LOOK: Duration = Duration::from_millis(100);
-/// Looks without a delivery after which what is outstanding is given up.
-const STALLED: u32 = 10;
 
 /// What a run gave.
 pub struct Outcome {
@@ -61,9 +57,6 @@ impl Outcome {
 pub async fn measure(field: &Field, tasks: &Tasks) -> Result<Outcome, Error> {
     let args = &field.args;
     let roles = Roles::of(args)?;
-    if args.rate.is_some_and(|rate| rate <= 0.0 || !rate.is_finite()) {
-        return Err(Error::Usage("--rate must be above 0".into()));
-    }
     let subscribers = field.callers("s", roles.filters.len())?;
     let subscribers = field.connect(subscribers, roles.filters.clone(), args.qos).await?;
     let publishers = field.connect(field.callers("p", roles.topics.len())?, Vec::new(), args.qos).await?;
@@ -71,15 +64,39 @@ pub async fn measure(field: &Field, tasks: &Tasks) -> Result<Outcome, Error> {
         fan: roles.fan,
         backlog: args.backlog.max(roles.fan),
         publishers: roles.topics.len() as u64,
-        count: args.count,
+        count: args.count(),
     };
     let run = Arc::new(Run::new(field.clock.clone(), bounds));
-    for (number, link) in subscribers.into_iter().enumerate() {
+    let group = roles.is_shared.then(Arc::<Group>::default);
+    start_subscribers(field, tasks, &run, subscribers, group.as_ref());
+    start_publishers(field, tasks, &run, publishers, &roles)?;
+    course(field, &roles, group, run, tasks).await
+}
+
+/// Starts a subscriber for each link, alone or as members of `group`.
+pub fn start_subscribers(field: &Field, tasks: &Tasks, run: &Arc<Run>, links: Vec<Link>, group: Option<&Arc<Group>>) {
+    let time_all = field.args.rate().is_some();
+    for (number, link) in links.into_iter().enumerate() {
+        let tally = group.map_or_else(Tally::default, |group| Tally::of_member(Arc::clone(group)));
         let stop = tasks.stop_signal();
-        start(tasks, &run, Subscriber::new(link, Arc::clone(&run), stop, number, args.rate.is_some()));
+        start(tasks, run, Subscriber::new(link, Arc::clone(run), stop, number, tally, time_all));
     }
-    let paces = paces(field, &run, roles.topics.len());
-    for (index, link) in publishers.into_iter().enumerate() {
+}
+
+/// Starts a publisher for each link, and what paces them.
+///
+/// # Errors
+/// A rate that is none, a topic that cannot be published to, or no room for a thread.
+pub fn start_publishers(
+    field: &Field,
+    tasks: &Tasks,
+    run: &Arc<Run>,
+    links: Vec<Link>,
+    roles: &Roles,
+) -> Result<(), Error> {
+    let args = &field.args;
+    let paces = paces(field, run, roles.topics.len())?;
+    for (index, link) in links.into_iter().enumerate() {
         let work = Work {
             number: u16::try_from(index).unwrap_or(u16::MAX),
             topic: roles.topics.get(index).cloned().unwrap_or_default(),
@@ -88,12 +105,12 @@ pub async fn measure(field: &Field, tasks: &Tasks) -> Result<Outcome, Error> {
             window: u64::from(args.window),
             pace: paces.get(index).cloned(),
         };
-        start(tasks, &run, Publisher::new(link, Arc::clone(&run), tasks.stop_signal(), work)?);
+        start(tasks, run, Publisher::new(link, Arc::clone(run), tasks.stop_signal(), work)?);
     }
     if !paces.is_empty() {
-        pacer::start(tasks, &run, paces).map_err(Error::Io)?;
+        pacer::start(tasks, run, paces).map_err(Error::Io)?;
     }
-    course(field, &roles, run, tasks).await
+    Ok(())
 }
 
 fn start(tasks: &Tasks, run: &Arc<Run>, client: impl Future<Output = Result<(), Error>> + Send + 'static) {
@@ -106,12 +123,15 @@ fn start(tasks: &Tasks, run: &Arc<Run>, client: impl Future<Output = Result<(), 
 }
 
 /// The due times by publisher; none when the load is flat out. They take turns, evenly.
-fn paces(field: &Field, run: &Run, publishers: usize) -> Vec<Arc<Pace>> {
-    let Some(rate) = field.args.rate else { return Vec::new() };
+fn paces(field: &Field, run: &Run, publishers: usize) -> Result<Vec<Arc<Pace>>, Error> {
+    let Some(rate) = field.args.rate() else { return Ok(Vec::new()) };
+    if rate <= 0.0 || !rate.is_finite() {
+        return Err(Error::Usage("--rate must be above 0".into()));
+    }
     let step = Duration::from_secs_f64(1.0 / rate);
     let begin = run.elapsed() + Duration::from_millis(50);
     let count = u32::try_from(publishers).unwrap_or(u32::MAX);
-    (0..count).map(|index| Arc::new(Pace::new(begin + step * index, step * count))).collect()
+    Ok((0..count).map(|index| Arc::new(Pace::new(begin + step * index, step * count))).collect())
 }
 
 /// What is read at the ends of the measured window.
@@ -127,15 +147,21 @@ fn mark(field: &Field, run: &Run) -> Mark {
     Mark { at: run.elapsed(), counts: run.counts(), cpu, own }
 }
 
-async fn course(field: &Field, roles: &Roles, run: Arc<Run>, tasks: &Tasks) -> Result<Outcome, Error> {
+async fn course(
+    field: &Field,
+    roles: &Roles,
+    group: Option<Arc<Group>>,
+    run: Arc<Run>,
+    tasks: &Tasks,
+) -> Result<Outcome, Error> {
     let args = &field.args;
-    let mut watch = Watch::new(args.json);
-    if args.count.is_none() {
+    let mut watch = Watch::new(args.json, "delivered", |counts| counts.received);
+    if args.count().is_none() {
         watch.until(&run, Duration::from_secs_f64(args.warm_up.max(0.0)), |_| false).await;
     }
     run.measure(true);
     let before = mark(field, &run);
-    let length = if args.count.is_some() { Duration::MAX } else { Duration::from_secs_f64(args.duration.max(0.1)) };
+    let length = if args.count().is_some() { Duration::MAX } else { Duration::from_secs_f64(args.duration.max(0.1)) };
     watch.until(&run, length, |run| (run.has_sent_all() && run.outstanding() == 0) || run.failures().0 > 0).await;
     let after = mark(field, &run);
     run.measure(false);
@@ -154,13 +180,14 @@ async fn course(field: &Field, roles: &Roles, run: Arc<Run>, tasks: &Tasks) -> R
         cpu: after.cpu.zip(before.cpu).map(|(after, before)| after.since(&before)),
         own_cpu: after.own.zip(before.own).map(|(after, before)| after.since(&before)),
         resident_kib,
-        faults: (args.size >= 8).then(|| faults(field, roles, &remains)),
+        faults: (args.size >= 8).then(|| faults(roles, group.as_deref(), &remains)),
         failures: run.failures(),
         run,
     })
 }
 
-fn faults(field: &Field, roles: &Roles, remains: &Remains) -> Faults {
+/// What went wrong at all subscribers, and in the group that they are.
+pub fn faults(roles: &Roles, group: Option<&Group>, remains: &Remains) -> Faults {
     let mut sent = vec![0; roles.topics.len()];
     for &(publisher, count) in &remains.sent {
         if let Some(place) = sent.get_mut(usize::from(publisher)) {
@@ -168,87 +195,14 @@ fn faults(field: &Field, roles: &Roles, remains: &Remains) -> Faults {
         }
     }
     let publishers = u16::try_from(sent.len()).unwrap_or(u16::MAX);
-    let mut all = Faults::default();
+    let sent = |publisher: usize| sent.get(publisher).copied().unwrap_or(0);
+    let whole = group.map(|group| group.faults(publishers, |publisher| sent(usize::from(publisher))));
+    let mut all = whole.unwrap_or_default();
     for (subscriber, tally) in &remains.tallies {
         all += tally.faults(publishers, |publisher| {
             let publisher = usize::from(publisher);
-            let reached = roles.reaches(publisher, *subscriber, field.args.shape);
-            if reached { sent.get(publisher).copied().unwrap_or(0) } else { 0 }
+            if roles.reaches(publisher, *subscriber) { sent(publisher) } else { 0 }
         });
     }
     all
-}
-
-/// Looks at a run while it goes on, and says what it sees.
-struct Watch {
-    quiet: bool,
-    terminal: bool,
-    received: u64,
-    idle: u32,
-    looks: u32,
-    told: (Duration, u64),
-}
-
-impl Watch {
-    fn new(quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        Self { quiet, terminal, received: 0, idle: 0, looks: 0, told: (Duration::ZERO, 0) }
-    }
-
-    async fn until(&mut self, run: &Run, length: Duration, done: impl Fn(&Run) -> bool) {
-        let end = run.elapsed().saturating_add(length);
-        while let Some(left) = end.checked_sub(run.elapsed()).filter(|left| !left.is_zero()) {
-            if done(run) {
-                return;
-            }
-            tokio::time::sleep(left.min(LOOK)).await;
-            if self.is_stalled(run) {
-                run.write_off();
-            }
-            self.looks += 1;
-            if self.looks.is_multiple_of(10) {
-                self.tell(run);
-            }
-        }
-    }
-
-    /// Waits until nothing is outstanding, or nothing comes any more.
-    async fn drain(&mut self, run: &Run) {
-        self.idle = 0;
-        while run.outstanding() > 0 && self.idle < 3 * STALLED {
-            tokio::time::sleep(LOOK).await;
-            self.is_stalled(run);
-        }
-    }
-
-    fn is_stalled(&mut self, run: &Run) -> bool {
-        let received = run.counts().received;
-        self.idle = if received == self.received && run.outstanding() > 0 { self.idle + 1 } else { 0 };
-        self.received = received;
-        self.idle > 0 && self.idle.is_multiple_of(STALLED)
-    }
-
-    fn tell(&mut self, run: &Run) {
-        let (now, counts) = (run.elapsed(), run.counts());
-        let span = now.saturating_sub(self.told.0).as_secs_f64().max(1e-3);
-        let rate = (counts.received - self.told.1) as f64 / span;
-        self.told = (now, counts.received);
-        if !self.quiet || self.terminal {
-            let end = if self.terminal { '\r' } else { '\n' };
-            eprint!(
-                "{:5.1} s  sent {:>11}  delivered {:>11}  {rate:>9.0}/s  outstanding {:>6}{end}",
-                now.as_secs_f64(),
-                counts.sent,
-                counts.received,
-                run.outstanding()
-            );
-            let _ = std::io::stderr().flush();
-        }
-    }
-
-    fn end(&self) {
-        if self.terminal {
-            eprintln!();
-        }
-    }
 }

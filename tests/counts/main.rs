@@ -5,20 +5,12 @@
 #![allow(clippy::disallowed_methods)] // A test may start threads.
 
 mod allocations;
+mod host;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::Duration;
 
-use certus::broker::{self, Durability, ServerTls, Settings};
-use certus::ca;
 use certus::clock::Clock;
-use certus::identity::pem;
-use certus::identity::switch::{IdentityRule, Profile};
-use certus::identity::tenant::{AnchorSettings, TenantSettings};
-use certus::mqtt::TenantId;
-use certus::net::ListenerSettings;
 use certus::telemetry::metrics::Counter;
 use clap::Parser;
 
@@ -71,34 +63,16 @@ struct Cost {
 /// Puts `load` on a fresh broker and counts.
 fn measure(load: &[&str]) -> Cost {
     let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let directory = tempfile::tempdir().unwrap();
     let clock = Clock::system();
-    let wanted = ca::Wanted { server: true, devices: true, server_names: &[] };
-    ca::ensure(directory.path(), &wanted, clock.wall()).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .on_thread_start(allocations::count_this_thread)
-        .enable_all()
-        .build()
-        .unwrap();
-    let guard = runtime.enter();
-    let broker = broker::start(settings(directory.path()), clock.clone()).unwrap();
-    drop(guard);
-    let listener = usize::from(load.contains(&"--plain"));
-    let port = broker.handle().listening()[listener].1.port().to_string();
-    let certificate = directory.path().join("device-ca.pem");
-    let key = directory.path().join("device-ca.key");
-    let ca = directory.path().join("server-ca.pem");
-    let fixed = ["bench", "--port", &port, "--cafile", ca.to_str().unwrap()];
-    let pair = ["--ca-cert", certificate.to_str().unwrap(), "--ca-key", key.to_str().unwrap()];
-    let command = match listener {
-        0 => Command::parse_from(fixed.iter().chain(&pair).chain(load)),
-        _ => Command::parse_from(fixed[..3].iter().chain(load)),
-    };
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads(2).on_thread_start(allocations::count_this_thread);
+    let host = host::Host::start(&mut threads, &clock, |_| {});
+    let line = ["bench".to_owned()].into_iter().chain(host.reached_by(load.contains(&"--plain")));
+    let command = Command::parse_from(line.chain(load.iter().map(|&word| word.to_owned())));
     let before = counts();
     let outcome = std::thread::spawn(move || certus::bench::run(&command.args, &clock)).join().unwrap();
     let after = counts();
-    runtime.block_on(broker.stop(Duration::from_secs(5)));
+    host.stop();
     assert_eq!(outcome, ExitCode::SUCCESS, "nothing may be lost, repeated or out of order");
     let deliveries = after.deliveries - before.deliveries;
     assert!(deliveries > 1000.0, "too few deliveries to count: {deliveries}");
@@ -108,39 +82,6 @@ fn measure(load: &[&str]) -> Cost {
         records: (after.records - before.records) / deliveries,
         wakes: (after.wakes - before.wakes) / deliveries,
         allocations: (after.allocations - before.allocations) / deliveries,
-    }
-}
-
-fn settings(directory: &Path) -> Settings {
-    let lab = TenantId::new("lab");
-    let mut tenant = TenantSettings::new(lab.clone(), Profile::Open);
-    tenant.switches.identity_rule = IdentityRule::ExactCn;
-    let anchor = std::fs::read(directory.join("device-ca.pem")).unwrap();
-    tenant.anchors.push(AnchorSettings {
-        name: "device-ca".to_owned(),
-        der: pem::certificates(&anchor).unwrap().remove(0).to_vec(),
-        source: "device-ca.pem".to_owned(),
-        enabled: true,
-        proved: true,
-        auto_registration: true,
-        platform: false,
-    });
-    let listener = |name: &str, tls: bool| ListenerSettings {
-        name: name.to_owned(),
-        bind: "127.0.0.1:0".parse().unwrap(),
-        tls,
-        websocket: None,
-        proxies: Vec::new(),
-        default_tenant: Some(lab.clone()),
-    };
-    Settings {
-        listeners: vec![listener("tls", true), listener("plain", false)],
-        server_tls: ServerTls { certificate: directory.join("server.pem"), key: directory.join("server.key") },
-        net: certus::net::Settings::default(),
-        delivery: certus::delivery::Settings::default(),
-        tenants: vec![tenant],
-        durability: Durability::Memory,
-        slow_store: None,
     }
 }
 

@@ -74,6 +74,7 @@ enum Command {
     /// Subscribe, and print what comes.
     Sub(Box<subscribe::Args>),
     /// Measure a broker: throughput, latency, connects, memory.
+    #[command(after_help = bench::EXAMPLES)]
     Bench(Box<bench::Args>),
     /// Print completions for a shell: source <(certus completions bash).
     Completions {
