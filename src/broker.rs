@@ -5,6 +5,7 @@
 //! everything new before it swaps anything; a settings error changes nothing.
 
 mod status;
+mod sys_topics;
 
 pub use status::Readiness;
 
@@ -13,6 +14,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::delivery::{Agenda, Domain};
@@ -133,6 +136,8 @@ pub struct Handle {
     started: Instant,
     /// One reload at a time.
     reloading: Arc<Mutex<()>>,
+    /// Tells who keeps an interval that it may be another one.
+    reloaded: Arc<Notify>,
 }
 
 /// An anchor as it is shown to people.
@@ -180,8 +185,10 @@ pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
         let slow = Arc::clone(slow);
         let _ = foundations.spawn_thread("committer", move || slow.run_committer());
     }
-    let (listeners, reloading) = (Arc::new(listeners), Arc::default());
-    let handle = Handle { node, listeners, tickets, accepting, queues, started, reloading };
+    let (listeners, reloading, reloaded) = (Arc::new(listeners), Arc::default(), Arc::new(Notify::new()));
+    let telling = sys_topics::keep_telling(Arc::clone(&node), Arc::clone(&reloaded), foundations.clone());
+    foundations.spawn("sys topics", telling);
+    let handle = Handle { node, listeners, tickets, accepting, queues, started, reloading, reloaded };
     Ok(Broker { handle, foundations, slow })
 }
 
@@ -303,6 +310,7 @@ impl Handle {
         }
         self.node.settings.store(Arc::new(settings.net.clone()));
         self.node.live.tell_all(Command::Recheck);
+        self.reloaded.notify_one();
         Ok(())
     }
 

@@ -80,6 +80,7 @@ impl Handle {
             ("session.max_keep_alive", net.max_keep_alive.into()),
             ("session.max_publish_rate", net.max_publish_rate.into()),
             ("session.publish_rate_patience", net.publish_rate_patience.as_secs_f64()),
+            ("sys_interval", net.sys_interval.as_secs_f64()),
             ("queues.ring_messages", count(delivery.ring_messages)),
             ("queues.ring_bytes", count(delivery.ring_bytes)),
             ("queues.offline_messages", count(delivery.offline_messages)),

@@ -50,6 +50,11 @@ pub(super) fn net(top: &Reader<'_>) -> net::Settings {
         max_keep_alive: session.read("max_keep_alive", default.max_keep_alive, whole(0..=u16::MAX)),
         max_publish_rate: session.read("max_publish_rate", default.max_publish_rate, whole(0..=100_000_000)),
         publish_rate_patience: session.read("publish_rate_patience", default.publish_rate_patience, duration(WAIT)),
+        sys_interval: top.read(
+            "sys_interval",
+            default.sys_interval,
+            duration(Duration::ZERO..=Duration::from_secs(86_400)),
+        ),
     };
     limits.close();
     session.close();

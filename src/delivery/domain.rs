@@ -15,8 +15,8 @@ use crate::store::{Batch, Position, SessionUid, Store};
 use crate::telemetry::metrics::{Counter, Gauge};
 
 use super::{
-    Encode, Kind, Mailbox, Overflow, Progress, Publisher, Registry, RetainedMessages, Route, SessionQueue, Settings,
-    Turn,
+    Encode, KeptSum, Kind, Mailbox, Overflow, Progress, Publisher, Registry, RetainedMessages, Route, SessionQueue,
+    Settings, Turn,
 };
 
 /// The topic space of one tenant.
@@ -32,6 +32,9 @@ pub struct Domain<S> {
     store: Arc<dyn Store>,
     next_uid: Arc<AtomicU64>,
     subscriptions: AtomicUsize,
+    /// Those of them that are shared.
+    shared: AtomicUsize,
+    kept: Arc<KeptSum>,
 }
 
 impl<S: Send + 'static> Domain<S> {
@@ -48,6 +51,8 @@ impl<S: Send + 'static> Domain<S> {
             store,
             next_uid,
             subscriptions: AtomicUsize::new(0),
+            shared: AtomicUsize::new(0),
+            kept: Arc::default(),
         }
     }
 
@@ -73,7 +78,7 @@ impl<S: Send + 'static> Domain<S> {
     #[must_use]
     pub fn new_queue(&self, kind: Kind, overflow: Overflow) -> Arc<SessionQueue> {
         let uid = SessionUid(self.next_uid.fetch_add(1, Ordering::Relaxed));
-        Arc::new(SessionQueue::new(uid, kind, 0, overflow, &self.settings))
+        Arc::new(SessionQueue::new(uid, kind, 0, overflow, &self.settings).counted_in(&self.kept))
     }
 
     /// Who receives messages to `topic` from `publisher`. The answer is good
@@ -100,6 +105,18 @@ impl<S: Send + 'static> Domain<S> {
         self.subscriptions.load(Ordering::Relaxed) < self.settings.subscriptions
     }
 
+    /// How many subscriptions there are, and how many of them are shared.
+    #[must_use]
+    pub fn subscriptions(&self) -> (usize, usize) {
+        (self.subscriptions.load(Ordering::Relaxed), self.shared.load(Ordering::Relaxed))
+    }
+
+    /// Messages and bytes that session queues keep in the store.
+    #[must_use]
+    pub fn kept(&self) -> (u64, u64) {
+        self.kept.now()
+    }
+
     /// Enters a subscription.
     pub fn subscribe(
         &self,
@@ -115,6 +132,7 @@ impl<S: Send + 'static> Domain<S> {
         self.epochs.raise(filter);
         if subscribed == Subscribed::New {
             self.subscriptions.fetch_add(1, Ordering::Relaxed);
+            self.shared.fetch_add(usize::from(filter.share().is_some()), Ordering::Relaxed);
             Gauge::Subscriptions.add(1);
         }
         subscribed
@@ -129,6 +147,7 @@ impl<S: Send + 'static> Domain<S> {
             if existed {
                 self.epochs.raise(filter);
                 self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+                self.shared.fetch_sub(usize::from(filter.share().is_some()), Ordering::Relaxed);
                 Gauge::Subscriptions.add(-1);
             }
         }

@@ -1,8 +1,11 @@
 //! How much of a session queue the store keeps.
 //!
-//! What lives here: the count, and the gauges that all counts add up to. What
-//! does not: the entries (`store`). Invariant: what was added to the gauges is
+//! What lives here: the count, and the sums that all counts add up to. What
+//! does not: the entries (`store`). Invariant: what was added to the sums is
 //! taken away when the count goes, with its queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::telemetry::metrics::Gauge;
 
@@ -11,9 +14,38 @@ use crate::telemetry::metrics::Gauge;
 pub(super) struct Kept {
     messages: u64,
     bytes: u64,
+    sum: Arc<KeptSum>,
+}
+
+/// What the queues of one tenant keep in all.
+#[derive(Debug, Default)]
+pub struct KeptSum {
+    messages: AtomicI64,
+    bytes: AtomicI64,
+}
+
+impl KeptSum {
+    /// Messages and bytes.
+    #[must_use]
+    pub fn now(&self) -> (u64, u64) {
+        let read = |sum: &AtomicI64| u64::try_from(sum.load(Ordering::Relaxed)).unwrap_or(0);
+        (read(&self.messages), read(&self.bytes))
+    }
+
+    fn add(&self, messages: i64, bytes: i64) {
+        self.messages.fetch_add(messages, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Gauge::StoredMessages.add(messages);
+        Gauge::StoredBytes.add(bytes);
+    }
 }
 
 impl Kept {
+    /// Nothing, counted in `sum` from now on.
+    pub(super) fn counted_in(sum: Arc<KeptSum>) -> Self {
+        Self { sum, ..Self::default() }
+    }
+
     pub(super) const fn messages(&self) -> u64 {
         self.messages
     }
@@ -27,8 +59,7 @@ impl Kept {
     pub(super) fn add(&mut self, messages: u64, bytes: u64) {
         self.messages += messages;
         self.bytes += bytes;
-        Gauge::StoredMessages.add(messages.cast_signed());
-        Gauge::StoredBytes.add(bytes.cast_signed());
+        self.sum.add(messages.cast_signed(), bytes.cast_signed());
     }
 
     /// Sizes of single entries are not kept: the mean stands in for them.
@@ -38,8 +69,9 @@ impl Kept {
         let bytes = if self.messages == count { self.bytes } else { mean * count };
         self.messages -= count;
         self.bytes -= bytes;
-        Gauge::StoredMessages.add(-count.cast_signed());
-        Gauge::StoredBytes.add(-bytes.cast_signed());
+        if count > 0 {
+            self.sum.add(-count.cast_signed(), -bytes.cast_signed());
+        }
     }
 }
 

@@ -129,6 +129,8 @@ pub struct Parcel {
     highest: Qos,
     /// Whether a message in it has an expiry.
     expires: bool,
+    /// Bytes of all its payloads.
+    payloads: u64,
 }
 
 /// The position of a parcel whose batch was not appended yet.
@@ -226,6 +228,15 @@ impl Parcel {
         let from = self.line(start)?.start as usize;
         let to = self.line(end.checked_sub(1)?)?.end as usize;
         self.bytes.get(from..to)
+    }
+
+    /// The bytes of the payloads of a run of messages.
+    #[must_use]
+    pub fn payload_bytes(&self, start: u32, end: u32) -> u64 {
+        if start == 0 && end == self.len() {
+            return self.payloads;
+        }
+        (start..end).filter_map(|index| self.message(index)).map(|message| message.payload.len() as u64).sum()
     }
 
     /// The bytes that a run of messages is charged with.
@@ -371,6 +382,8 @@ impl ParcelBuilder {
         bytes.extend_from_slice(&self.frames);
         bytes.extend_from_slice(&self.properties);
         let expires = self.lines.iter().any(|line| line.expiry != NONE);
+        let inline = self.lines.iter().map(|line| u64::from(line.end - line.start - line.payload)).sum::<u64>();
+        let payloads = inline + self.large.iter().map(|payload| payload.len() as u64).sum::<u64>();
         for mut line in self.lines.drain(..) {
             line.properties += shift;
             line.properties_end += shift;
@@ -388,6 +401,7 @@ impl ParcelBuilder {
             position: AtomicU64::new(UNDECIDED),
             highest,
             expires,
+            payloads,
         };
         Counter::Parcels.one();
         Gauge::ParcelBytes.add(parcel.size());

@@ -2,6 +2,8 @@
 //!
 //! A slot is replaced under its shard's lock, and what the store must know of
 //! it is appended under the same lock: the lock's order is the log's order.
+//! What the broker tells of itself lies apart: it is found by filters that begin
+//! with `$SYS` only, and counts for no bound.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,11 +25,15 @@ use super::Settings;
 pub struct RetainedFull;
 
 const SHARDS: usize = 16;
+/// The shard of what the broker tells of itself.
+const OWN: usize = SHARDS;
+/// What filters begin with that may find it.
+const SYS: &str = "$SYS";
 
 /// Retained messages by topic.
 #[derive(Debug)]
 pub struct RetainedMessages {
-    shards: [Mutex<router::Retained<StoredMessage>>; SHARDS],
+    shards: [Mutex<router::Retained<StoredMessage>>; SHARDS + 1],
     hasher: RandomState,
     messages: AtomicUsize,
     bytes: AtomicUsize,
@@ -46,8 +52,11 @@ pub struct Scan {
 impl Scan {
     /// A scan that begins.
     #[must_use]
-    pub const fn new(filter: TopicFilter) -> Self {
-        Self { filter, shard: 0, after: None }
+    pub fn new(filter: TopicFilter) -> Self {
+        // What the others hold cannot be found by such a filter, nor the other way round.
+        let own = filter.path().strip_prefix(SYS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let shard = if own { OWN } else { 0 };
+        Self { filter, shard, after: None }
     }
 }
 
@@ -102,6 +111,27 @@ impl RetainedMessages {
         Ok(log())
     }
 
+    /// Keeps what the broker tells of itself.
+    pub fn set_own(&self, message: &MessageView<'_>, id: MessageId, now: u64) {
+        if let Some(mut own) = self.shard(OWN) {
+            own.put(message.topic, Arc::new(retained(message, id, now)), 0);
+        }
+    }
+
+    /// Forgets what the broker told of itself.
+    pub fn forget_own(&self) {
+        if let Some(mut own) = self.shard(OWN) {
+            *own = router::Retained::default();
+        }
+    }
+
+    /// How many messages are retained, and their bytes; without the broker's
+    /// own.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
     fn count(&self, is_new: bool, bytes: usize, old: Option<usize>, cleared: bool) {
         let added = if cleared { 0 } else { bytes };
         self.bytes.fetch_add(added, Ordering::Relaxed);
@@ -126,7 +156,7 @@ impl RetainedMessages {
         found.extend(fresh);
         scan.after = slice.next;
         scan.shard += usize::from(scan.after.is_none());
-        scan.shard >= SHARDS
+        scan.after.is_none() && (scan.shard == SHARDS || scan.shard > OWN)
     }
 }
 

@@ -1,7 +1,7 @@
-//! How many clients each tenant has on each listener.
+//! How many clients each tenant has on each listener, and what they do.
 //!
-//! What lives here: counts of connections that were let in. What does not: the
-//! bounds (`limits`), connections still in their handshake (`control`).
+//! What lives here: counts of connections that were let in, and of what they
+//! send and receive. What does not: the bounds (`limits`), connections still in their handshake (`control`).
 //! Invariant: there are as many cells as pairs of tenant and listener that were
 //! ever met, both of which are configured; a seat is counted once.
 
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::mqtt::TenantId;
+use crate::telemetry::traffic::{Mark, Totals, Traffic};
 
 /// Clients that are connected, by tenant and listener.
 #[derive(Debug, Default)]
@@ -21,6 +22,24 @@ pub struct Census {
 struct Clients {
     by_listener: BTreeMap<Arc<str>, Arc<AtomicUsize>>,
     most: usize,
+    opened: u64,
+    expired: u64,
+    traffic: Arc<Traffic>,
+}
+
+/// The clients of one tenant in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Connected now.
+    pub connected: usize,
+    /// Connected at most at one time.
+    pub most: usize,
+    /// CONNECT packets answered with success.
+    pub opened: u64,
+    /// Sessions whose time was over.
+    pub expired: u64,
+    /// What they sent and received.
+    pub traffic: Totals,
 }
 
 impl Clients {
@@ -31,11 +50,21 @@ impl Clients {
 
 /// One connected client, counted until this is dropped.
 #[derive(Debug)]
-pub(super) struct Counted(Arc<AtomicUsize>);
+pub(super) struct Counted {
+    place: Arc<AtomicUsize>,
+    traffic: Arc<Traffic>,
+}
+
+impl Counted {
+    /// Adds what this thread has done for the client since `mark`.
+    pub(super) fn add_since(&self, mark: &Mark) {
+        self.traffic.add_since(mark);
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.place.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -51,13 +80,22 @@ impl Census {
         let cell = Arc::clone(clients.by_listener.entry(Arc::clone(listener)).or_default());
         cell.fetch_add(1, Ordering::Relaxed);
         clients.most = clients.most.max(clients.now());
-        Counted(cell)
+        clients.opened += 1;
+        Counted { place: cell, traffic: Arc::clone(&clients.traffic) }
     }
 
-    /// How many clients of `tenant` are connected, and how many were at most.
+    /// Counts a session of `tenant` whose time was over.
+    pub(super) fn expire(&self, tenant: &TenantId) {
+        self.lock().entry(tenant.clone()).or_default().expired += 1;
+    }
+
+    /// The clients of `tenant` in numbers.
     #[must_use]
-    pub fn of(&self, tenant: &TenantId) -> (usize, usize) {
-        self.lock().get(tenant).map_or((0, 0), |clients| (clients.now(), clients.most))
+    pub fn of(&self, tenant: &TenantId) -> Count {
+        let tenants = self.lock();
+        let Some(clients) = tenants.get(tenant) else { return Count::default() };
+        let &Clients { most, opened, expired, .. } = clients;
+        Count { connected: clients.now(), most, opened, expired, traffic: clients.traffic.totals() }
     }
 
     /// How many clients are connected, by tenant and listener.
@@ -84,10 +122,13 @@ mod tests {
         let second = census.count(&lab, &plain);
         drop(first);
         let third = census.count(&lab, &tls);
-        assert_eq!(census.of(&lab), (2, 2));
+        let count = Count { connected: 2, most: 2, opened: 3, ..Count::default() };
+        assert_eq!(census.of(&lab), count);
         drop((second, third));
-        assert_eq!(census.of(&lab), (0, 2));
-        assert_eq!(census.of(&TenantId::new("other")), (0, 0));
+        assert_eq!(census.of(&lab), Count { connected: 0, ..count });
+        census.expire(&lab);
+        assert_eq!(census.of(&lab).expired, 1);
+        assert_eq!(census.of(&TenantId::new("other")), Count::default());
         assert_eq!(census.by_place(), [(lab.clone(), plain, 0), (lab, tls, 0)]);
     }
 }

@@ -432,7 +432,7 @@ impl Connecting {
             transport: self.transport,
             entered,
             _seat: admitted,
-            _counted: counted,
+            counted,
             peer: self.peer,
             admission,
             domain,

@@ -4,6 +4,7 @@
 //! codec, session, identity and delivery. What does not: any of those four.
 //! Invariant: a slow, silent or hostile client costs itself, not its neighbours.
 
+mod announce;
 mod arrival;
 mod census;
 mod connection;
@@ -26,7 +27,8 @@ mod terms;
 mod tls;
 mod websocket;
 
-pub use census::Census;
+pub use announce::Voice;
+pub use census::{Census, Count};
 pub use control::{Command, Live};
 pub use limits::Limits;
 pub use listener::Listener;

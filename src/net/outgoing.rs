@@ -329,6 +329,7 @@ impl Outgoing {
         let Some(frames) = run.parcel.frames(run.start, run.end) else { return false };
         drain.out.extend_from_slice(frames);
         Counter::SentQos0.add(u64::from(run.end - run.start));
+        Counter::PublishBytesSent.add(run.parcel.payload_bytes(run.start, run.end));
         true
     }
 
@@ -395,7 +396,7 @@ fn write_message(
                 place.copy_from_slice(&packet_id.to_be_bytes());
             }
         }
-        Counter::sent(qos.bits()).one();
+        count_sent(qos, message.payload);
         return;
     }
     let expiry = message.expiry.map(|seconds| born + u64::from(seconds) * 1000);
@@ -456,7 +457,12 @@ fn write_shaped(
         return;
     }
     codec::publish::encode(drain.out, version, &publish);
-    Counter::sent(shape.qos.bits()).one();
+    count_sent(shape.qos, payload);
+}
+
+fn count_sent(qos: Qos, payload: &[u8]) {
+    Counter::sent(qos.bits()).one();
+    Counter::PublishBytesSent.add(payload.len() as u64);
 }
 
 /// Whole seconds left, at least one: what has expired is not sent

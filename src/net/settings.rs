@@ -77,6 +77,9 @@ pub struct Settings {
     /// How long a client may go on sending more than that before its
     /// connection is closed.
     pub publish_rate_patience: Duration,
+    /// How often the topics below `$SYS` are told anew; zero = they are not
+    /// there.
+    pub sys_interval: Duration,
 }
 
 impl Default for Settings {
@@ -100,6 +103,7 @@ impl Default for Settings {
             max_keep_alive: 0,
             max_publish_rate: 0,
             publish_rate_patience: Duration::from_secs(60),
+            sys_interval: Duration::from_secs(10),
         }
     }
 }

@@ -112,6 +112,7 @@ pub fn due(node: &Node, due: &Due) {
         Event::Expire => {
             let Some(mut parked) = domain.registry.expire(key, *generation) else { return };
             Counter::SessionsExpired.one();
+            node.census.expire(domain.tenant());
             let mailbox = Mailbox(Arc::clone(&parked.queue));
             let Resting { session, rights } = &mut parked.session;
             if let Some(will) = session.take_will() {

@@ -66,6 +66,8 @@ listed! {
         ReceivedQos0 r#"certus_messages_received_total{qos="0"}"# "PUBLISH packets read from clients"
         ReceivedQos1 r#"certus_messages_received_total{qos="1"}"# "PUBLISH packets read from clients"
         ReceivedQos2 r#"certus_messages_received_total{qos="2"}"# "PUBLISH packets read from clients"
+        PublishBytesReceived r#"certus_publish_bytes_total{direction="received"}"# "Payload bytes of PUBLISH packets"
+        PublishBytesSent r#"certus_publish_bytes_total{direction="sent"}"# "Payload bytes of PUBLISH packets"
         MessagesRouted "certus_messages_routed_total" "Messages offered to session queues, one for each recipient"
         SentQos0 r#"certus_messages_sent_total{qos="0"}"# "PUBLISH packets sent to clients, repetitions included"
         SentQos1 r#"certus_messages_sent_total{qos="1"}"# "PUBLISH packets sent to clients, repetitions included"
@@ -120,16 +122,18 @@ const CELLS: usize = Counter::ALL.len() + Gauge::ALL.len() + cfg!(test) as usize
 #[repr(align(128))]
 struct Shard {
     cells: [AtomicU64; CELLS],
+    /// How many were made before it.
+    number: usize,
 }
 
 impl Shard {
-    const fn new() -> Self {
-        Self { cells: [const { AtomicU64::new(0) }; CELLS] }
+    const fn new(number: usize) -> Self {
+        Self { cells: [const { AtomicU64::new(0) }; CELLS], number }
     }
 }
 
 /// Serves threads that are being taken down, several at once.
-static LAST_RESORT: Shard = Shard::new();
+static LAST_RESORT: Shard = Shard::new(0);
 
 /// All shards that were ever made. Those of ended threads keep their sums and
 /// are given to new threads.
@@ -153,7 +157,7 @@ impl Lease {
         if let Some(shard) = shards.free.pop() {
             return Self(shard);
         }
-        let shard: &'static Shard = Box::leak(Box::new(Shard::new()));
+        let shard: &'static Shard = Box::leak(Box::new(Shard::new(shards.all.len())));
         shards.all.push(shard);
         Self(shard)
     }
@@ -227,6 +231,21 @@ impl Counter {
     pub fn total(self) -> u64 {
         sum(self as usize)
     }
+}
+
+/// What this thread has counted of `counters`, for a difference to a later
+/// look from the same thread.
+pub(super) fn here<const N: usize>(counters: [Counter; N]) -> [u64; N] {
+    let read = |lease: &Lease| {
+        let cells = &lease.0.cells;
+        counters.map(|counter| cells.get(counter as usize).map_or(0, |cell| cell.load(Ordering::Relaxed)))
+    };
+    SHARD.try_with(read).unwrap_or([0; N])
+}
+
+/// A small number that no other running thread has.
+pub(super) fn thread_number() -> usize {
+    SHARD.try_with(|lease| lease.0.number).unwrap_or(0)
 }
 
 impl Gauge {

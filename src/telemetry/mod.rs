@@ -1,9 +1,12 @@
 //! What the broker tells about itself: log lines and numbers.
 //!
-//! What lives here: the set-up of `tracing` ([`logging`]) and the list of all
-//! [`metrics`]. What does not: the decision what is worth an event; it is taken
+//! What lives here: the set-up of `tracing` ([`logging`]), the list of all
+//! [`metrics`], and the share of them that one tenant's clients have
+//! ([`traffic`]). What does not: the decision what is worth an event; it is taken
 //! where the thing happens. Invariant: an instrument on the hot path costs a
 //! thread-local addition or nothing.
 
 pub mod logging;
 pub mod metrics;
+pub mod resident;
+pub mod traffic;

@@ -4,7 +4,8 @@
 //! nothing else can mint. What does not: the rights of the profiles
 //! (`profile`), rules (`rule`), patterns (`pattern`), the answer to a forbidden
 //! packet (`session`). Invariant: rights see only proved attributes; a denial
-//! goes before every grant, and what no rule speaks of is denied.
+//! goes before every grant, and what no rule speaks of is denied. Below `$SYS`
+//! the broker alone publishes, whatever a rule says.
 
 mod pattern;
 mod profile;
@@ -35,6 +36,21 @@ pub enum Subscribe {}
 /// Proof that the rights were asked and said yes. Only this file makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit<Act>(PhantomData<Act>);
+
+/// Whether `topic` lies where the broker alone publishes: what it tells about
+/// itself must be its own words.
+#[must_use]
+pub fn is_the_brokers(topic: &str) -> bool {
+    topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl Permit<Publish> {
+    /// The right of the broker itself, below `$SYS` and nowhere else.
+    #[must_use]
+    pub fn of_the_broker(topic: TopicName<'_>) -> Option<Self> {
+        is_the_brokers(topic.as_str()).then_some(Self(PhantomData))
+    }
+}
 
 /// Why a topic or filter is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +120,8 @@ pub enum Origin {
     Extra,
     /// A rule, by its file and line or by its name.
     Rule(Arc<str>),
+    /// `$SYS` is the broker's own.
+    Sys,
 }
 
 impl fmt::Display for Origin {
@@ -113,6 +131,7 @@ impl fmt::Display for Origin {
             Self::Role(role) => write!(f, "the role {role}"),
             Self::Extra => f.write_str("extra_publish and extra_subscribe"),
             Self::Rule(name) => f.write_str(name),
+            Self::Sys => f.write_str("the broker, which alone publishes below $SYS"),
         }
     }
 }
@@ -188,6 +207,9 @@ impl Rights {
     #[must_use]
     pub fn decide_publish(&self, topic: TopicName<'_>) -> Decision<'_> {
         let topic = topic.as_str();
+        if is_the_brokers(topic) {
+            return Decision { outcome: Err(Denied::Publish), by: Some(&Origin::Sys) };
+        }
         if let Some(grant) = self.publish.denied.iter().find(|grant| grant.pattern.matches_topic(topic)) {
             return Decision { outcome: Err(Denied::Publish), by: Some(&grant.origin) };
         }

@@ -33,6 +33,8 @@ fn open_allows_every_topic_but_publishing_to_dollar() {
     let rights = rights(Profile::Open);
     assert!(may_publish(&rights, "a/b") && may_subscribe(&rights, "#") && may_subscribe(&rights, "$SYS/#"));
     assert!(!may_publish(&rights, "$SYS/x"));
+    assert!(Permit::of_the_broker(TopicName::new("$SYS/x").unwrap()).is_some());
+    assert!(Permit::of_the_broker(TopicName::new("$SYSTEM/x").unwrap()).is_none());
 }
 
 /// ACL-02

@@ -37,6 +37,7 @@ use crate::mqtt::{MessageId, ReasonCode};
 use crate::session::{KeepAlive, Session, Violation};
 use crate::store::Position;
 use crate::telemetry::metrics::Counter;
+use crate::telemetry::traffic;
 
 use pace::Pause;
 use search::Searches;
@@ -90,7 +91,7 @@ pub(super) struct Parts {
     /// The seat among the connections, given back with the rest.
     pub _seat: Admitted,
     /// Its place among the tenant's clients.
-    pub _counted: Counted,
+    pub counted: Counted,
     pub peer: Arc<Peer>,
     pub admission: Arc<Admission>,
     pub domain: Arc<Domain<Resting>>,
@@ -438,14 +439,17 @@ impl Future for Connection {
         if this.session.is_none() {
             return Poll::Ready(());
         }
+        let before = traffic::mark();
         Counter::Turns.one();
-        match lend(|buffers| this.visit(cx, buffers)) {
+        let outcome = match lend(|buffers| this.visit(cx, buffers)) {
             Ok(()) => Poll::Pending,
             Err(ending) => {
                 this.conclude(ending);
                 Poll::Ready(())
             }
-        }
+        };
+        this.parts.counted.add_since(&before);
+        outcome
     }
 }
 

@@ -115,6 +115,7 @@ impl Connection {
     fn handle_publish(&mut self, publish: &codec::Publish<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
         self.published += 1;
         Counter::received(publish.qos.bits()).one();
+        Counter::PublishBytesReceived.add(publish.payload.len() as u64);
         let Some(session) = &mut self.session else { return Ok(()) };
         let levels = session.terms().max_topic_levels;
         let written = publish.topic.map_or("", TopicName::as_str);

@@ -86,6 +86,11 @@ impl Host {
         self.address
     }
 
+    /// The address of the listener with this number, from 0.
+    pub fn address_of(&self, listener: usize) -> SocketAddr {
+        self.broker.as_ref().unwrap().handle().listening()[listener].1
+    }
+
     /// CONNECT of MQTT 5.0 with Clean Start, to be changed and sent.
     pub fn dial(&self, client_id: &str) -> Dial {
         Dial::new(self.address, client_id)

@@ -16,4 +16,5 @@ mod publish;
 mod quality;
 mod retained;
 mod subscribe;
+mod sys;
 mod will;
