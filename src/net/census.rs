@@ -95,7 +95,10 @@ impl Census {
         let tenants = self.lock();
         let Some(clients) = tenants.get(tenant) else { return Count::default() };
         let &Clients { most, opened, expired, .. } = clients;
-        Count { connected: clients.now(), most, opened, expired, traffic: clients.traffic.totals() }
+        let totals = clients.traffic.totals();
+        // The driver, which counts the rest, begins behind CONNECT.
+        let traffic = Totals { messages_received: totals.messages_received + opened, ..totals };
+        Count { connected: clients.now(), most, opened, expired, traffic }
     }
 
     /// How many clients are connected, by tenant and listener.
@@ -122,7 +125,8 @@ mod tests {
         let second = census.count(&lab, &plain);
         drop(first);
         let third = census.count(&lab, &tls);
-        let count = Count { connected: 2, most: 2, opened: 3, ..Count::default() };
+        let traffic = Totals { messages_received: 3, ..Totals::default() };
+        let count = Count { connected: 2, most: 2, opened: 3, traffic, expired: 0 };
         assert_eq!(census.of(&lab), count);
         drop((second, third));
         assert_eq!(census.of(&lab), Count { connected: 0, ..count });
