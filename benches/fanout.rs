@@ -1,0 +1,181 @@
+//! What it costs to give the messages of one turn to their recipients.
+//!
+//! What lives here: parcel, queues, wakes, and the readers' taking, by `delivery` alone, in CPU time of one thread.
+//! What does not: packets, sockets and the cache of routes.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "cpu_time.rs"]
+mod cpu_time;
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::Waker;
+
+use certus::codec::{Outgoing, publish};
+use certus::delivery::{
+    Domain, FrameShape, Item, Kind, Mailbox, Overflow, Payload, Progress, Publisher, Reading, Route, SessionQueue,
+    Settings, Turn,
+};
+use certus::identity::policy::{Attributes, Permit, Publish, Rights};
+use certus::identity::switch::Profile;
+use certus::identity::tenant::Acl;
+use certus::mqtt::{MessageView, Qos, SubscriptionOptions, TenantId, TopicFilter, TopicName, Version};
+use certus::store::{Batch, MemoryStore, Op, SessionUid};
+use cpu_time::CpuTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput};
+
+/// As the broker is built.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const TOPIC: &str = "plant/line-07/pump-0042/temp";
+const PAYLOAD: [u8; 16] = [b'x'; 16];
+
+/// Subscribers of one topic, and its route.
+struct Hall {
+    domain: Domain<()>,
+    readers: Vec<Reader>,
+    route: Arc<Route>,
+    permit: Permit<Publish>,
+}
+
+struct Reader {
+    queue: Arc<SessionQueue>,
+    next: u64,
+}
+
+impl Hall {
+    fn new(count: u32, kind: Kind, qos: Qos) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let domain =
+            Domain::new(TenantId::new("lab"), Arc::new(Settings::default()), store, Arc::new(AtomicU64::new(1)));
+        let who = Attributes {
+            tenant: "lab",
+            client_id: "pump",
+            common_name: Some("pump"),
+            account: None,
+            role: None,
+            certificate: &[],
+        };
+        let rights = Rights::compile(Profile::Open, &Acl::default(), &who);
+        let (topic, filter) = (TopicName::new(TOPIC).unwrap(), TopicFilter::new(TOPIC).unwrap());
+        let may = rights.subscribe(&filter).unwrap();
+        let readers: Vec<_> = (0..count)
+            .map(|_| {
+                let queue = domain.new_queue(kind, Overflow::DropOldest);
+                queue.connect(kind);
+                let options = SubscriptionOptions::of_qos(qos);
+                domain.subscribe(&filter, Mailbox(Arc::clone(&queue)), options, None, &may);
+                // A newcomer looks into the store first; from then on its ring is what it reads.
+                assert_eq!(queue.read(Waker::noop(), 0, &mut VecDeque::new()), Reading::Idle);
+                Reader { queue, next: 0 }
+            })
+            .collect();
+        let publisher = Mailbox(domain.new_queue(Kind::Volatile, Overflow::DropOldest));
+        let route = domain.route(topic, &publisher);
+        assert_eq!(route.recipients.len(), readers.len());
+        Self { domain, readers, route, permit: rights.publish(topic).unwrap() }
+    }
+
+    /// One turn: so many messages to all, appended, read and done with.
+    fn turn(&mut self, turn: &mut Turn, message: &MessageView<'_>, count: u32, items: &mut VecDeque<Item>) -> u64 {
+        for _ in 0..count {
+            turn.add(message, &self.route, encode, &self.permit);
+        }
+        let mut fanout = turn.finish(Publisher { uid: SessionUid(u64::MAX), counter: 0, now: 0 });
+        while fanout.advance() == Progress::More {}
+        let position = self.domain.append(fanout.take_batch());
+        fanout.appended_at(position);
+        let mut done = Batch::default();
+        let read = self.readers.iter_mut().map(|reader| reader.read(items, &mut done)).sum();
+        let _ = self.domain.append(done);
+        read
+    }
+}
+
+impl Reader {
+    /// Takes what waits, and leaves a waker for what will.
+    fn read(&mut self, items: &mut VecDeque<Item>, done: &mut Batch) -> u64 {
+        let mut read = 0;
+        while self.queue.read(Waker::noop(), self.next, items) == Reading::Items {
+            for item in items.drain(..) {
+                let Item::Run(run) = item else { continue };
+                let count = u64::from(run.end - run.start);
+                self.queue.taken(count, run.parcel.run_bytes(run.start, run.end) as u64);
+                if let Some(first) = run.first_seq {
+                    self.next = first + count;
+                    self.queue.finished(count);
+                    done.push(Op::Advance { session: self.queue.uid(), up_to: self.next, sparse: Vec::new() });
+                }
+                read += count;
+            }
+        }
+        read
+    }
+}
+
+/// The frame that all recipients share, as the broker writes it.
+fn encode(message: &MessageView<'_>, out: &mut Vec<u8>, payload: Payload) -> FrameShape {
+    let start = out.len();
+    let outgoing = Outgoing {
+        dup: false,
+        qos: message.qos,
+        retain: false,
+        packet_id: None,
+        topic: message.topic,
+        alias: None,
+        expiry: None,
+        subscription_ids: &[],
+        properties: &[],
+        payload: message.payload,
+    };
+    publish::encode(out, Version::V4, &outgoing);
+    let payload_at = out.len() - start - message.payload.len();
+    if payload == Payload::Apart {
+        out.truncate(start + payload_at);
+    }
+    let id = if message.qos == Qos::AtMostOnce { 0 } else { 2 };
+    let offset = |at: usize| u32::try_from(at).unwrap();
+    FrameShape {
+        topic: offset(payload_at - id - message.topic.as_str().len()),
+        packet_id: if id == 0 { 0 } else { offset(payload_at - id) },
+        payload: offset(payload_at),
+    }
+}
+
+fn row(group: &mut BenchmarkGroup<'_, CpuTime>, recipients: u32, messages: u32, kind: Kind, qos: Qos) {
+    let mut hall = Hall::new(recipients, kind, qos);
+    let topic = TopicName::new(TOPIC).unwrap();
+    let message = MessageView { topic, qos, retain: false, properties: &[], expiry: None, payload: &PAYLOAD };
+    let (mut turn, mut items) = (Turn::default(), VecDeque::new());
+    let all = u64::from(recipients) * u64::from(messages);
+    // Every message is read once, or the figure means nothing.
+    for _ in 0..3 {
+        let read = hall.turn(&mut turn, &message, messages, &mut items);
+        assert_eq!(read, all, "deliveries of one turn");
+    }
+    group.throughput(Throughput::Elements(all));
+    let lasting = if kind == Kind::Persistent { "lasting" } else { "clean" };
+    let name = format!("{messages} to {recipients} {lasting} sessions, QoS {}", qos.bits());
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| black_box(hall.turn(&mut turn, &message, messages, &mut items)));
+    });
+}
+
+fn main() {
+    let mut criterion = Criterion::default().with_measurement(CpuTime).configure_from_args().without_plots();
+    let mut group = criterion.benchmark_group("fan-out");
+    for (recipients, messages) in [(1, 1), (1, 20), (1000, 1), (1000, 20)] {
+        for (kind, qos) in [
+            (Kind::Volatile, Qos::AtMostOnce),
+            (Kind::Volatile, Qos::AtLeastOnce),
+            (Kind::Persistent, Qos::AtLeastOnce),
+        ] {
+            row(&mut group, recipients, messages, kind, qos);
+        }
+    }
+    group.finish();
+    criterion.final_summary();
+}
