@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::delivery::{Agenda, Domain};
+use crate::delivery::{Agenda, Budget, Domain};
 use crate::identity::handshake::{ListenerTls, TlsParts};
 use crate::identity::refusals::{DEFAULT_KEPT, Refusals};
 use crate::identity::server_certificate::{ServerCertificate, ServerCertificateError};
@@ -26,9 +26,10 @@ use crate::identity::tenant::TenantSettings;
 use crate::identity::tickets::TicketKeys;
 use crate::identity::trust::{Trust, TrustError, TrustSnapshot};
 use crate::mqtt::TenantId;
-use crate::net::{Census, Command, Domains, Limits, Listener, Live, Node, Passwords};
+use crate::net::{Census, Command, Domains, Limits, Listener, Live, Node, Overload, Passwords};
 use crate::shutdown::Tasks;
 use crate::store::{MemoryStore, Plan, SlowStore, Store};
+use crate::telemetry::memory;
 use crate::{delivery, net};
 
 /// How long an acknowledged message lasts. Source: house decisions on
@@ -181,6 +182,7 @@ pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
         accepting.spawn("listener", Arc::clone(listener).run(Arc::clone(&node), accepting.clone()));
     }
     foundations.spawn("agenda", keep_agenda(Arc::clone(&node), foundations.clone()));
+    foundations.spawn("overload", net::watch(Arc::clone(&node), foundations.clone()));
     if let Some(slow) = &slow {
         let slow = Arc::clone(slow);
         let _ = foundations.spawn_thread("committer", move || slow.run_committer());
@@ -220,12 +222,15 @@ fn store(settings: &Settings) -> Result<Stores, StartError> {
 }
 
 fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Store>) -> Node {
-    let bounds = Arc::new(settings.delivery);
+    let (bounds, total) = (Arc::new(settings.delivery), memory::total());
+    // This version's stores keep what they hold in memory.
+    let budget = Arc::new(Budget::new(bounds.total_bytes.of(total), true));
+    let charged = Arc::clone(&budget);
     let uids = Arc::new(AtomicU64::new(1));
     let shared = Arc::clone(&store);
     let domains = Domains::new(move |tenant| {
         let (bounds, store, uids) = (Arc::clone(&bounds), Arc::clone(&shared), Arc::clone(&uids));
-        Arc::new(Domain::new(tenant.clone(), bounds, store, uids))
+        Arc::new(Domain::new(tenant.clone(), bounds, Arc::clone(&charged), store, uids))
     });
     let tasks = Tasks::new();
     Node {
@@ -239,6 +244,8 @@ fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Stor
         live: Arc::new(Live::default()),
         census: Census::default(),
         limits: Arc::new(Limits::default()),
+        overload: Overload::new(total),
+        budget,
         passwords: Passwords::new(tasks.clone()),
         tasks,
     }

@@ -88,7 +88,7 @@ const ARROWS: &[(&str, &[Part])] = &[
     // The broker's settings hold enums of their own; format and level of the log are settings too.
     ("src/config/",          &[Whole("mqtt"), Only("broker", &["Durability", "ServerTls", "Settings"]), Settings("ca"),
                                Settings("delivery"), Settings("net"), Settings("platform"), Settings("store"),
-                               Only("telemetry", &["logging"]), Settings("control"),
+                               Only("telemetry", &["logging", "memory"]), Settings("control"),
                                Only("identity", &["account", "acl_file", "password", "pem", "policy", "switch", "tenant", "AnchorSettings", "Profile", "Switches", "TenantSettings"])]),
     ("src/telemetry/",       &[]),
     ("src/clock.rs",         &[]),

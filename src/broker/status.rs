@@ -35,7 +35,23 @@ impl Handle {
         if self.node.store.is_latched() {
             reasons.push(crate::store::StoreError::Latched.to_string());
         }
+        if let Some(reason) = self.node.overload.refuses() {
+            reasons.push(format!("newcomers are turned away ({reason}): {}", reason.remedy()));
+        }
         Readiness { reasons }
+    }
+
+    /// What all queues hold together, in bytes; its bound is
+    /// `queues.total_bytes`.
+    #[must_use]
+    pub fn queued_bytes(&self) -> u64 {
+        self.node.budget.used()
+    }
+
+    /// How late a client's turn comes now; its bound is `limits.max_lag`.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        self.node.overload.lag()
     }
 
     /// For how long it has been running.
@@ -72,6 +88,8 @@ impl Handle {
             ("limits.connect_timeout", net.connect_timeout.as_secs_f64()),
             ("limits.max_connect_bytes", count(net.max_connect_bytes)),
             ("limits.max_password_checks", count(net.max_password_checks)),
+            ("limits.max_memory", net.max_memory.of(self.node.overload.total()) as f64),
+            ("limits.max_lag", net.max_lag.as_secs_f64()),
             ("session.max_inflight", net.max_inflight.into()),
             ("session.receive_maximum", net.receive_maximum.into()),
             ("session.topic_alias_maximum", net.topic_alias_maximum.into()),
@@ -85,6 +103,7 @@ impl Handle {
             ("queues.ring_bytes", count(delivery.ring_bytes)),
             ("queues.offline_messages", count(delivery.offline_messages)),
             ("queues.offline_bytes", count(delivery.offline_bytes)),
+            ("queues.total_bytes", self.node.budget.most() as f64),
             ("queues.retained_messages", count(delivery.retained_messages)),
             ("queues.retained_bytes", count(delivery.retained_bytes)),
             ("queues.subscriptions", count(delivery.subscriptions)),

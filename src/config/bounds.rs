@@ -10,11 +10,14 @@ use std::time::Duration;
 use crate::{delivery, net};
 
 use super::document::Reader;
-use super::values::{duration, size, whole};
+use super::values::{amount, duration, size, whole};
 
 const SOME: RangeInclusive<usize> = 1..=1_000_000_000;
 const NONE_OR_SOME: RangeInclusive<usize> = 0..=1_000_000_000;
 const BYTES: RangeInclusive<usize> = 1024..=1 << 50;
+
+/// Less is no broker.
+const MEMORY: RangeInclusive<u64> = 1 << 20..=1 << 50;
 
 /// A wait that somebody notices, and no longer than an hour.
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
@@ -42,6 +45,8 @@ pub(super) fn net(top: &Reader<'_>) -> net::Settings {
         connect_timeout: limits.read("connect_timeout", default.connect_timeout, duration(WAIT)),
         max_password_checks: of("max_password_checks", default.max_password_checks, SOME),
         max_connect_bytes: limits.read("max_connect_bytes", default.max_connect_bytes, size(256..=1 << 28)),
+        max_memory: limits.read("max_memory", default.max_memory, amount(MEMORY)),
+        max_lag: limits.read("max_lag", default.max_lag, duration(WAIT)),
         max_inflight: session.read("max_inflight", default.max_inflight, whole(1..=u16::MAX)),
         receive_maximum: session.read("receive_maximum", default.receive_maximum, whole(1..=u16::MAX)),
         topic_alias_maximum: session.read("topic_alias_maximum", default.topic_alias_maximum, whole(0..=u16::MAX)),
@@ -69,6 +74,7 @@ pub(super) fn delivery(top: &Reader<'_>) -> delivery::Settings {
         ring_bytes: queues.read("ring_bytes", default.ring_bytes, size(BYTES)),
         offline_messages: queues.read("offline_messages", default.offline_messages, whole(NONE_OR_SOME)),
         offline_bytes: queues.read("offline_bytes", default.offline_bytes, size(BYTES)),
+        total_bytes: queues.read("total_bytes", default.total_bytes, amount(MEMORY)),
         retained_messages: queues.read("retained_messages", default.retained_messages, whole(NONE_OR_SOME)),
         retained_bytes: queues.read("retained_bytes", default.retained_bytes, size(BYTES)),
         subscriptions: queues.read("subscriptions", default.subscriptions, whole(SOME)),

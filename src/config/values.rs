@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::identity::switch::UnknownValue;
+use crate::telemetry::memory::Amount;
 
 use super::document::Given;
 use super::error::Complaint;
@@ -69,6 +70,22 @@ where
         };
         let bytes = T::try_from(bytes).ok().filter(|bytes| range.contains(bytes));
         bytes.ok_or_else(|| Complaint::new(format!("{} is out of range", given.shown()), bounds))
+    }
+}
+
+/// An amount of memory inside `range`: `"25 %"` of what there is, or a size.
+pub(super) fn amount(range: RangeInclusive<u64>) -> impl FnOnce(Given<'_>) -> Result<Amount, Complaint> {
+    move |given| {
+        let share = given.text().and_then(|text| text.trim().strip_suffix('%'));
+        let Some(share) = share else {
+            return size(range)(given).map(Amount::Bytes).map_err(|Complaint { reason, remedy }| {
+                Complaint::new(reason, format!("{remedy}, or a share of the memory there is, such as \"25 %\""))
+            });
+        };
+        let percent = share.trim().parse().ok().filter(|percent| (1..=100).contains(percent));
+        percent.map(Amount::Percent).ok_or_else(|| {
+            Complaint::new(format!("{} is no share", given.shown()), "write a share from \"1 %\" to \"100 %\"")
+        })
     }
 }
 

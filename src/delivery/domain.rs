@@ -15,8 +15,8 @@ use crate::store::{Batch, Position, SessionUid, Store};
 use crate::telemetry::metrics::{Counter, Gauge};
 
 use super::{
-    Encode, KeptSum, Kind, Mailbox, Overflow, Progress, Publisher, Registry, RetainedMessages, Route, SessionQueue,
-    Settings, Turn,
+    Budget, Encode, KeptSum, Kind, Mailbox, Overflow, Progress, Publisher, Registry, RetainedMessages, Route,
+    SessionQueue, Settings, Turn,
 };
 
 /// The topic space of one tenant.
@@ -29,6 +29,7 @@ pub struct Domain<S> {
     /// Sessions and their owners.
     pub registry: Registry<S>,
     settings: Arc<Settings>,
+    budget: Arc<Budget>,
     store: Arc<dyn Store>,
     next_uid: Arc<AtomicU64>,
     subscriptions: AtomicUsize,
@@ -38,9 +39,16 @@ pub struct Domain<S> {
 }
 
 impl<S: Send + 'static> Domain<S> {
-    /// An empty topic space. `next_uid` is common to all domains of a store.
+    /// An empty topic space. `budget` is common to all domains of a node,
+    /// `next_uid` to all domains of a store.
     #[must_use]
-    pub fn new(tenant: TenantId, settings: Arc<Settings>, store: Arc<dyn Store>, next_uid: Arc<AtomicU64>) -> Self {
+    pub fn new(
+        tenant: TenantId,
+        settings: Arc<Settings>,
+        budget: Arc<Budget>,
+        store: Arc<dyn Store>,
+        next_uid: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             tenant,
             router: RwLock::default(),
@@ -48,6 +56,7 @@ impl<S: Send + 'static> Domain<S> {
             retained: RetainedMessages::new(&settings),
             registry: Registry::default(),
             settings,
+            budget,
             store,
             next_uid,
             subscriptions: AtomicUsize::new(0),
@@ -78,7 +87,8 @@ impl<S: Send + 'static> Domain<S> {
     #[must_use]
     pub fn new_queue(&self, kind: Kind, overflow: Overflow) -> Arc<SessionQueue> {
         let uid = SessionUid(self.next_uid.fetch_add(1, Ordering::Relaxed));
-        Arc::new(SessionQueue::new(uid, kind, 0, overflow, &self.settings).counted_in(&self.kept))
+        let queue = SessionQueue::new(uid, kind, 0, overflow, &self.settings, &self.budget);
+        Arc::new(queue.counted_in(&self.kept))
     }
 
     /// Who receives messages to `topic` from `publisher`. The answer is good

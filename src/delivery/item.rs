@@ -1,7 +1,8 @@
-//! What a session queue takes and gives.
+//! What stands in a session queue, and what a push and a read answer.
 //!
-//! What lives here: the words that the queue, those who push and those who read
-//! have in common. What does not: the queue (`queue`).
+//! What lives here: the words between a queue, those who fill it and the one
+//! who reads it. What does not: the queue (`queue`). Invariant: plain values;
+//! nothing here locks, counts or wakes.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -95,6 +96,17 @@ pub enum Reading {
     },
     /// Nothing; the reader will be woken.
     Idle,
-    /// Messages were lost that must not be: the session ends.
+    /// Messages were lost that must not be: the session ends. See
+    /// [`SessionQueue::overflowed`](super::SessionQueue::overflowed).
     Overflowed,
+}
+
+/// Which bound a message met that a session may not lose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bound {
+    /// That of its own ring.
+    Ring = 1,
+    /// That of all queues of the node, of which it holds more than its share.
+    Node = 2,
 }

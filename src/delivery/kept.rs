@@ -9,12 +9,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::telemetry::metrics::Gauge;
 
+use super::budget::{Budget, Charge};
+
+/// What an entry of a store in memory costs beside its message: the indexes
+/// that find it.
+const ENTRY: u64 = 256;
+
 /// Entries of one queue that are in the store and not finished.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Kept {
     messages: u64,
     bytes: u64,
     sum: Arc<KeptSum>,
+    /// Where the store keeps its entries in memory.
+    charge: Option<Charge>,
 }
 
 /// What the queues of one tenant keep in all.
@@ -41,9 +49,25 @@ impl KeptSum {
 }
 
 impl Kept {
-    /// Nothing, counted in `sum` from now on.
-    pub(super) fn counted_in(sum: Arc<KeptSum>) -> Self {
-        Self { sum, ..Self::default() }
+    /// Nothing; where the store is memory, `budget` is charged.
+    pub(super) fn new(budget: &Arc<Budget>) -> Self {
+        let charge = budget.charges_stored().then(|| Charge::new(budget));
+        Self { messages: 0, bytes: 0, sum: Arc::default(), charge }
+    }
+
+    /// Counts in `sum` from now on.
+    pub(super) fn count_in(&mut self, sum: &Arc<KeptSum>) {
+        self.sum = Arc::clone(sum);
+    }
+
+    /// What the node is charged with for it.
+    pub(super) fn charged(&self) -> u64 {
+        self.charge.as_ref().map_or(0, Charge::bytes)
+    }
+
+    fn settle(&mut self) {
+        let bytes = self.bytes + self.messages * ENTRY;
+        self.charge.iter_mut().for_each(|charge| charge.set(bytes));
     }
 
     pub(super) const fn messages(&self) -> u64 {
@@ -59,6 +83,7 @@ impl Kept {
     pub(super) fn add(&mut self, messages: u64, bytes: u64) {
         self.messages += messages;
         self.bytes += bytes;
+        self.settle();
         self.sum.add(messages.cast_signed(), bytes.cast_signed());
     }
 
@@ -69,6 +94,7 @@ impl Kept {
         let bytes = if self.messages == count { self.bytes } else { mean * count };
         self.messages -= count;
         self.bytes -= bytes;
+        self.settle();
         if count > 0 {
             self.sum.add(-count.cast_signed(), -bytes.cast_signed());
         }

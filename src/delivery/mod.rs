@@ -7,6 +7,7 @@
 //! later was appended in that order.
 
 mod agenda;
+mod budget;
 mod domain;
 mod fanout;
 mod item;
@@ -21,9 +22,10 @@ mod settings;
 mod tests;
 
 pub use agenda::Agenda;
+pub use budget::{Budget, Charge};
 pub use domain::{Domain, NEVER};
 pub use fanout::{EPOCH, Fanout, Progress, Publisher, Turn};
-pub use item::{Item, Kind, Manner, Overflow, Pushed, Reading, Run};
+pub use item::{Bound, Item, Kind, Manner, Overflow, Pushed, Reading, Run};
 pub use kept::KeptSum;
 pub use parcel::{Encode, FrameShape, LARGE, MessageRef, Parcel, ParcelBuilder, Payload};
 pub use queue::SessionQueue;

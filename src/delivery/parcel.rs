@@ -6,14 +6,16 @@
 //! Payloads above [`LARGE`] stand outside in buffers of their own. Invariant:
 //! a parcel never changes, but for the position at which it is durable.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use crate::mqtt::{MessageId, MessageView, Qos};
 use crate::store::{Position, SessionUid, StoredMessage};
 use crate::telemetry::metrics::{Counter, Gauge};
+
+use super::budget::{Budget, Charge};
 
 /// Payloads above this many bytes are shared, smaller ones copied.
 pub const LARGE: usize = 4096;
@@ -131,6 +133,8 @@ pub struct Parcel {
     expires: bool,
     /// Bytes of all its payloads.
     payloads: u64,
+    /// Once a queue holds it.
+    charge: OnceLock<Charge>,
 }
 
 /// The position of a parcel whose batch was not appended yet.
@@ -307,6 +311,15 @@ impl Parcel {
         i64::try_from(self.bytes.len() + self.large.iter().map(Bytes::len).sum::<usize>()).unwrap_or(i64::MAX)
     }
 
+    /// Charges it to the node, in full and once, however many queues hold it.
+    pub(super) fn charge_to(&self, budget: &Arc<Budget>) {
+        self.charge.get_or_init(|| {
+            let mut charge = Charge::new(budget);
+            charge.set(self.size().unsigned_abs() + size_of::<Self>() as u64);
+            charge
+        });
+    }
+
     /// How many of a run's messages are delivered with QoS 1 or 2, where
     /// `wanted` is asked for.
     pub(super) fn durable_in(&self, start: u32, end: u32, wanted: Qos) -> u32 {
@@ -402,6 +415,7 @@ impl ParcelBuilder {
             highest,
             expires,
             payloads,
+            charge: OnceLock::new(),
         };
         Counter::Parcels.one();
         Gauge::ParcelBytes.add(parcel.size());

@@ -7,16 +7,20 @@
 //! of the ring, of the numbers and of the store is one order; a reader that
 //! arrives meets `push` under the same lock, so no wake is lost.
 
+mod room;
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::store::SessionUid;
-use crate::telemetry::metrics::{Counter, Gauge};
+use crate::telemetry::metrics::Gauge;
 
+use super::budget::{Budget, Charge};
+use super::item::{Bound, Item, Kind, Manner, Overflow, Pushed, Reading, Run};
 use super::kept::{Kept, KeptSum};
-use super::{Item, Kind, Manner, Overflow, Parcel, Pushed, Reading, Run, Settings};
+use super::{Parcel, Settings};
 
 /// Items that wait before a reader counts as behind.
 const BEHIND: usize = 32;
@@ -29,6 +33,9 @@ pub struct SessionQueue {
     /// What the reader has taken, in messages and bytes; written by it alone.
     taken_messages: AtomicU64,
     taken_bytes: AtomicU64,
+    taken_items: AtomicU64,
+    /// Which [`Bound`] a message met that must not be lost; 0 = none.
+    overflowed: AtomicU8,
     /// Publications that the session has made, in all its connections.
     published: AtomicU64,
     /// Whether a publisher waits until the ring is emptier.
@@ -38,6 +45,7 @@ pub struct SessionQueue {
     offline_messages: u64,
     offline_bytes: u64,
     overflow: Overflow,
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -45,9 +53,14 @@ struct Inner {
     kind: Kind,
     connected: bool,
     reader: Option<Waker>,
+    /// The connection's task, to be told that it ends.
+    task: Option<Waker>,
     ring: VecDeque<Item>,
     pushed_messages: u64,
     pushed_bytes: u64,
+    pushed_items: u64,
+    /// For the items' own memory; their parcels are charged by themselves.
+    charge: Charge,
     next_seq: u64,
     /// New entries go to the store alone, because nobody reads or the ring
     /// was full.
@@ -55,7 +68,6 @@ struct Inner {
     /// Runs whose numbers are given and whose batch is not appended yet. A
     /// reader of the store waits for them, else it would read past them.
     unsettled: Vec<u64>,
-    overflowed: bool,
     kept: Kept,
     /// The first entry that may be evicted.
     oldest_unsent: u64,
@@ -67,27 +79,39 @@ struct Inner {
 impl SessionQueue {
     /// An empty queue whose next number is `next_seq`.
     #[must_use]
-    pub fn new(uid: SessionUid, kind: Kind, next_seq: u64, overflow: Overflow, settings: &Settings) -> Self {
+    pub fn new(
+        uid: SessionUid,
+        kind: Kind,
+        next_seq: u64,
+        overflow: Overflow,
+        settings: &Settings,
+        budget: &Arc<Budget>,
+    ) -> Self {
+        budget.open_queue();
         Self {
             uid,
             inner: Mutex::new(Inner {
                 kind,
                 connected: false,
                 reader: None,
+                task: None,
                 ring: VecDeque::new(),
                 pushed_messages: 0,
                 pushed_bytes: 0,
+                pushed_items: 0,
+                charge: Charge::new(budget),
                 next_seq,
                 spilled: true,
                 unsettled: Vec::new(),
-                overflowed: false,
-                kept: Kept::default(),
+                kept: Kept::new(budget),
                 oldest_unsent: next_seq,
                 waiters: Vec::new(),
                 taken_when_full: u64::MAX,
             }),
             taken_messages: AtomicU64::new(0),
             taken_bytes: AtomicU64::new(0),
+            taken_items: AtomicU64::new(0),
+            overflowed: AtomicU8::new(0),
             published: AtomicU64::new(0),
             has_waiters: AtomicBool::new(false),
             ring_messages: settings.ring_messages as u64,
@@ -95,14 +119,37 @@ impl SessionQueue {
             offline_messages: settings.offline_messages as u64,
             offline_bytes: settings.offline_bytes as u64,
             overflow,
+            budget: Arc::clone(budget),
         }
     }
 
     /// Counts what it keeps in `sum` too.
     #[must_use]
     pub(super) fn counted_in(self, sum: &Arc<KeptSum>) -> Self {
-        self.lock().kept = Kept::counted_in(Arc::clone(sum));
+        self.lock().kept.count_in(sum);
         self
+    }
+
+    /// What all queues of the node may hold together.
+    #[must_use]
+    pub const fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Which bound a message met that must not be lost: the session ends.
+    #[must_use]
+    pub fn overflowed(&self) -> Option<Bound> {
+        match self.overflowed.load(Ordering::Acquire) {
+            0 => None,
+            met if met == Bound::Ring as u8 => Some(Bound::Ring),
+            _ => Some(Bound::Node),
+        }
+    }
+
+    /// Leaves the waker of the connection's task: it is told when it ends,
+    /// whatever it waits for.
+    pub fn attend(&self, task: &Waker) {
+        self.lock().task = Some(task.clone());
     }
 
     /// Whose queue it is.
@@ -157,7 +204,7 @@ impl SessionQueue {
         let mut pushed = match inner.kind {
             Kind::Persistent if durable > 0 && inner.connected && !self.may_keep(&inner, durable, bytes) => {
                 // What it has in flight cannot go, so the newest does.
-                Counter::DroppedAway.add(messages);
+                self.cause(&inner, durable, bytes).add(messages);
                 return Pushed::default();
             }
             Kind::Persistent if durable > 0 => self.number(&mut inner, durable, bytes),
@@ -170,7 +217,9 @@ impl SessionQueue {
         let held = inner.pushed_bytes - self.taken_bytes.load(Ordering::Relaxed);
         let is_full = waiting + messages > self.ring_messages || (held + bytes > self.ring_bytes && waiting > 0);
         if is_full {
-            inner.turn_away(messages, durable, &mut pushed);
+            self.turn_away(&mut inner, messages, durable, Bound::Ring, &mut pushed);
+        } else if waiting > 0 && !self.budget.admits(held, bytes) {
+            self.turn_away(&mut inner, messages, durable, Bound::Node, &mut pushed);
         } else if !(inner.spilled && u64::from(durable) == messages && inner.kind == Kind::Persistent) {
             inner.pushed_messages += messages;
             inner.pushed_bytes += bytes;
@@ -188,6 +237,9 @@ impl SessionQueue {
                 Some(own) => (own, 0, end - start),
                 None => (Arc::clone(parcel), start, end),
             };
+            parcel.charge_to(&self.budget);
+            inner.pushed_items += 1;
+            self.charge_items(&mut inner);
             inner.ring.push_back(Item::Run(Run {
                 parcel,
                 start,
@@ -206,19 +258,15 @@ impl SessionQueue {
         pushed
     }
 
-    /// Whether the store may keep so much more while the client is connected.
-    fn may_keep(&self, inner: &Inner, count: u32, bytes: u64) -> bool {
-        let bounds = (self.offline_messages + self.ring_messages, self.offline_bytes + self.ring_bytes);
-        inner.kept.has_room(count.into(), bytes, bounds)
-    }
-
     /// Gives numbers to `count` entries, or refuses them when the queue of a
     /// client that is away is full.
     fn number(&self, inner: &mut Inner, count: u32, bytes: u64) -> Pushed {
         let mut pushed = Pushed::default();
         let count64 = u64::from(count);
-        if !inner.connected && !inner.kept.has_room(count64, bytes, (self.offline_messages, self.offline_bytes)) {
-            Counter::DroppedAway.add(count64);
+        let bounds = (self.offline_messages, self.offline_bytes);
+        let has_room = || inner.kept.has_room(count64, bytes, bounds) && self.node_keeps(inner, bytes);
+        if !inner.connected && !has_room() {
+            self.cause(inner, count, bytes).add(count64);
             if self.overflow == Overflow::DropNewest {
                 return pushed;
             }
@@ -285,7 +333,7 @@ impl SessionQueue {
         inner.kind = kind;
         inner.connected = true;
         inner.spilled = kind == Kind::Persistent;
-        inner.overflowed = false;
+        self.overflowed.store(0, Ordering::Release);
     }
 
     /// Ends reading. `next` is the first number that was not sent. What the
@@ -295,6 +343,7 @@ impl SessionQueue {
         inner.connected = false;
         inner.spilled = true;
         inner.reader = None;
+        inner.task = None;
         inner.ring = VecDeque::new();
         inner.oldest_unsent = next;
         self.forget_ring(&mut inner);
@@ -306,10 +355,11 @@ impl SessionQueue {
     /// Hands over what waits, or leaves `waker` to be woken. `next` is the
     /// first number that the reader has not taken.
     pub fn read(&self, waker: &Waker, next: u64, into: &mut VecDeque<Item>) -> Reading {
-        let mut inner = self.lock();
-        if inner.overflowed {
+        if self.overflowed().is_some() {
             return Reading::Overflowed;
         }
+        let mut inner = self.lock();
+        self.charge_items(&mut inner);
         if !inner.ring.is_empty() {
             std::mem::swap(&mut inner.ring, into);
             return Reading::Items;
@@ -328,9 +378,10 @@ impl SessionQueue {
         Reading::Idle
     }
 
-    /// Counts what the reader is done with, and lets publishers go on.
+    /// Counts a run that the reader is done with, and lets publishers go on.
     pub fn taken(&self, messages: u64, bytes: u64) {
-        // The reader alone writes these two.
+        // The reader alone writes these three.
+        self.taken_items.store(self.taken_items.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let taken = self.taken_messages.load(Ordering::Relaxed) + messages;
         self.taken_messages.store(taken, Ordering::Relaxed);
         self.taken_bytes.store(self.taken_bytes.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
@@ -344,35 +395,12 @@ impl SessionQueue {
     /// Nothing is on its way to the reader any more.
     fn forget_ring(&self, inner: &mut Inner) {
         let (messages, bytes) = (std::mem::take(&mut inner.pushed_messages), std::mem::take(&mut inner.pushed_bytes));
+        inner.pushed_items = 0;
+        self.taken_items.store(0, Ordering::Relaxed);
+        inner.charge.set(0);
         let taken = (self.taken_messages.swap(0, Ordering::Relaxed), self.taken_bytes.swap(0, Ordering::Relaxed));
         Gauge::WaitingMessages.add(taken.0.cast_signed() - messages.cast_signed());
         Gauge::WaitingBytes.add(taken.1.cast_signed() - bytes.cast_signed());
-    }
-
-    fn release_waiters(&self, taken: u64) {
-        let mut inner = self.lock();
-        if (inner.pushed_messages - taken) * 4 > self.ring_messages {
-            return;
-        }
-        self.has_waiters.store(false, Ordering::Relaxed);
-        let waiters = std::mem::take(&mut inner.waiters);
-        drop(inner);
-        waiters.into_iter().for_each(Waker::wake);
-    }
-
-    /// Whether the ring is less than half full.
-    pub fn has_room(&self) -> bool {
-        let inner = self.lock();
-        (inner.pushed_messages - self.taken_messages.load(Ordering::Relaxed)) * 2 <= self.ring_messages
-    }
-
-    /// Asks to be woken when the ring is three quarters empty again.
-    pub fn wait_for_room(&self, waker: &Waker) {
-        let mut inner = self.lock();
-        if inner.waiters.len() < 4096 && !inner.waiters.iter().any(|other| other.will_wake(waker)) {
-            inner.waiters.push(waker.clone());
-        }
-        self.has_waiters.store(true, Ordering::Release);
     }
 
     /// Counts entries of the store that are finished.
@@ -389,29 +417,13 @@ impl Inner {
     fn settled_until(&self) -> u64 {
         self.unsettled.iter().copied().min().unwrap_or(self.next_seq)
     }
-
-    /// The ring is full: QoS 0 goes; what is stored is read from the store;
-    /// the rest cannot be lost quietly, so its session ends.
-    fn turn_away(&mut self, messages: u64, durable: u32, pushed: &mut Pushed) {
-        match self.kind {
-            Kind::Persistent => {
-                self.spilled = true;
-                Counter::DroppedSlow.add(messages - u64::from(durable));
-            }
-            Kind::Volatile => {
-                Counter::DroppedSlow.add(messages);
-                self.overflowed |= durable > 0;
-                if self.overflowed {
-                    pushed.wake = self.reader.take();
-                }
-            }
-        }
-    }
 }
 
 impl Drop for SessionQueue {
     fn drop(&mut self) {
         let mut inner = self.lock();
         self.forget_ring(&mut inner);
+        drop(inner);
+        self.budget.close_queue();
     }
 }

@@ -1,5 +1,7 @@
 //! What the delivery side lets an operator choose.
 
+use crate::telemetry::memory::Amount;
+
 /// Bounds of queues and retained messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -11,6 +13,8 @@ pub struct Settings {
     pub offline_messages: usize,
     /// Bytes kept for a client that is away, at most (MQTT-SES-04).
     pub offline_bytes: usize,
+    /// Bytes in all queues together, at most.
+    pub total_bytes: Amount,
     /// Retained messages per tenant, at most.
     pub retained_messages: usize,
     /// Bytes of retained messages per tenant, at most.
@@ -29,6 +33,7 @@ impl Default for Settings {
             ring_bytes: 32 << 20,
             offline_messages: 10_000,
             offline_bytes: 64 << 20,
+            total_bytes: Amount::Percent(25),
             retained_messages: 1_000_000,
             retained_bytes: 1 << 30,
             subscriptions: 10_000_000,

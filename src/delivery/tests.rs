@@ -57,8 +57,12 @@ fn settings() -> Settings {
     Settings { ring_messages: 10, offline_messages: 4, ..Settings::default() }
 }
 
+fn plenty() -> Arc<Budget> {
+    Arc::new(Budget::new(u64::MAX, true))
+}
+
 fn queue(kind: Kind, overflow: Overflow) -> SessionQueue {
-    SessionQueue::new(SessionUid(1), kind, 0, overflow, &settings())
+    SessionQueue::new(SessionUid(1), kind, 0, overflow, &settings(), &plenty())
 }
 
 #[test]
@@ -83,7 +87,8 @@ fn a_parcel_gives_back_what_was_put_in() {
 
 #[test]
 fn a_reader_that_is_behind_pins_only_what_it_wants() {
-    let queue = SessionQueue::new(SessionUid(1), Kind::Volatile, 0, Overflow::DropOldest, &Settings::default());
+    let queue =
+        SessionQueue::new(SessionUid(1), Kind::Volatile, 0, Overflow::DropOldest, &Settings::default(), &plenty());
     queue.connect(Kind::Volatile);
     let shared = parcel(Qos::AtLeastOnce, 250);
     for index in 0..40 {
@@ -145,7 +150,7 @@ fn a_full_ring_ends_a_volatile_session_only_for_what_must_not_be_lost() {
 #[test]
 fn a_full_ring_of_a_persistent_session_spills_into_the_store() {
     let settings = Settings { offline_messages: 40, ..settings() };
-    let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, 0, Overflow::DropOldest, &settings);
+    let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, 0, Overflow::DropOldest, &settings, &plenty());
     queue.connect(Kind::Persistent);
     let (_, waker) = waker();
     let mut items = VecDeque::new();

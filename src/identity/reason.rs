@@ -233,6 +233,12 @@ reasons! {
     /// Too many connections from one address within a second.
     ConnectRate = "connect_rate", ConnectionRateExceeded, None,
         "let clients wait longer before they reconnect, or raise max_connect_rate_per_address";
+    /// Resident memory stands above its mark.
+    MemoryFull = "memory_full", ServerBusy, None,
+        "raise max_memory, lower the bounds in [queues], or give the machine more memory";
+    /// The broker is too late with what it has to do.
+    Overloaded = "overloaded", ServerBusy, None,
+        "give the broker more cores, let clients wait longer before they reconnect, or raise max_lag";
     /// The broker cannot serve now.
     Unavailable = "unavailable", ServerUnavailable, None,
         "look at the broker's log";

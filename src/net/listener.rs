@@ -90,6 +90,11 @@ impl Listener {
         Counter::ConnectionsAccepted.one();
         let settings = node.settings.load();
         let source = if self.is_balancer(peer) { Source::Balancer } else { Source::Client };
+        if let Some(reason) = node.overload.refuses() {
+            Counter::ConnectionsShed.one();
+            self.refuse(node, peer, reason, "established clients are served first");
+            return;
+        }
         let pace = match source {
             Source::Client => node.limits.pace(peer.ip(), &settings, node.clock.now()),
             // The clients behind it are counted when it names them.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::mqtt::TenantId;
+use crate::telemetry::memory::Amount;
 
 use super::proxy_protocol::Network;
 
@@ -57,6 +58,11 @@ pub struct Settings {
     pub max_connect_bytes: usize,
     /// Passwords that are checked, or wait for it, at most.
     pub max_password_checks: usize,
+    /// Resident memory above which newcomers are turned away and publishers
+    /// are read less.
+    pub max_memory: Amount,
+    /// How late a turn may come before newcomers are turned away.
+    pub max_lag: Duration,
     /// Outgoing QoS 1 and 2 messages in flight per client (MQTT-QOS-05).
     pub max_inflight: u16,
     /// Incoming QoS 1 and 2 messages that a client may leave unfinished; the
@@ -95,6 +101,8 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             max_connect_bytes: 64 * 1024,
             max_password_checks: 64,
+            max_memory: Amount::Percent(80),
+            max_lag: Duration::from_secs(1),
             max_inflight: 64,
             receive_maximum: 1024,
             topic_alias_maximum: 32,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::clock::Clock;
-use crate::delivery::{Agenda, Domain, Mailbox};
+use crate::delivery::{Agenda, Budget, Domain, Mailbox};
 use crate::identity::policy::Rights;
 use crate::identity::refusals::Refusals;
 use crate::identity::trust::Trust;
@@ -17,6 +17,7 @@ use crate::telemetry::metrics::Counter;
 use super::census::Census;
 use super::control::Live;
 use super::limits::Limits;
+use super::overload::Overload;
 use super::passwords::Passwords;
 use super::{Settings, connection};
 
@@ -73,6 +74,10 @@ pub struct Node {
     pub census: Census,
     /// Handshakes and connections that may begin.
     pub limits: Arc<Limits>,
+    /// Whether it holds too much, or is too late.
+    pub overload: Overload,
+    /// What all queues may hold together.
+    pub budget: Arc<Budget>,
     /// Where passwords are checked.
     pub passwords: Passwords,
     /// The tasks of connections.

@@ -23,6 +23,11 @@ pub enum Violation {
     /// More publications within a second than allowed, for too long.
     #[error("more than {0} publications a second, for longer than publish_rate_patience allows")]
     PublishRate(u32),
+    /// All queues of the node are full, and this one is among the longest.
+    #[error(
+        "the client reads too slowly: all queues together hold queues.total_bytes, and its own more than its share"
+    )]
+    QueuesFull,
     /// More unfinished publications than the Receive Maximum [MQTT-3.3.4-7].
     #[error("more than {0} unfinished publications")]
     ReceiveMaximum(u16),
@@ -57,7 +62,7 @@ impl Violation {
             Self::Malformed(error) => error.reason(),
             Self::PublishRate(_) => ReasonCode::MessageRateTooHigh,
             Self::ReceiveMaximum(_) => ReasonCode::ReceiveMaximumExceeded,
-            Self::SlowReader => ReasonCode::QuotaExceeded,
+            Self::QueuesFull | Self::SlowReader => ReasonCode::QuotaExceeded,
             Self::TopicAlias(_) => ReasonCode::TopicAliasInvalid,
             Self::TopicLevels(_) => ReasonCode::TopicNameInvalid,
             Self::Authentication | Self::SecondConnect | Self::SessionExpiryRaised | Self::Unexpected => {

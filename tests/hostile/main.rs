@@ -10,6 +10,7 @@ mod bombs;
 mod bounds;
 mod flood;
 mod mutual;
+mod node;
 mod peer;
 mod revocation;
 mod silence;

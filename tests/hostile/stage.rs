@@ -61,6 +61,14 @@ impl Stage {
         self.broker.as_ref().unwrap().handle()
     }
 
+    /// Keeps both of the broker's threads from everything else.
+    #[allow(clippy::disallowed_methods)]
+    pub fn occupy(&self, time: Duration) {
+        for _ in 0..2 {
+            self.runtime.spawn(async move { std::thread::sleep(time) });
+        }
+    }
+
     /// Two clients that do no harm.
     pub fn witnesses(&self) -> Witnesses {
         let mut hears = Peer::connect(self.plain, &Hello::new("witness-hears"));

@@ -14,6 +14,7 @@ use axum::routing::get;
 
 use crate::broker::Handle;
 use crate::telemetry::metrics;
+use crate::telemetry::resident::resident;
 
 /// The routes, for one broker.
 pub(super) fn routes(broker: Handle) -> Router {
@@ -77,15 +78,19 @@ fn labelled(text: &mut String, broker: &Handle) {
     for (key, bound) in broker.bounds() {
         let _ = writeln!(text, "certus_bound{{key=\"{key}\"}} {bound}");
     }
+    family(text, "certus_queued_bytes", "gauge", "Bytes that all queues hold together, shared ones counted once");
+    let _ = writeln!(text, "certus_queued_bytes {}", broker.queued_bytes());
+    family(text, "certus_lag_seconds", "gauge", "How late a client's turn comes");
+    let _ = writeln!(text, "certus_lag_seconds {}", broker.lag().as_secs_f64());
     family(text, "certus_ready", "gauge", "1 when clients can come and be served");
     let _ = writeln!(text, "certus_ready {}", u8::from(broker.readiness().reasons.is_empty()));
     family(text, "certus_uptime_seconds", "gauge", "Seconds since the start");
     let _ = writeln!(text, "certus_uptime_seconds {}", broker.uptime().as_secs());
     family(text, "certus_build_info", "gauge", "The version that runs");
     let _ = writeln!(text, "certus_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
-    if let Some(bytes) = resident() {
+    if let Some(resident) = resident() {
         family(text, "process_resident_memory_bytes", "gauge", "Resident memory");
-        let _ = writeln!(text, "process_resident_memory_bytes {bytes}");
+        let _ = writeln!(text, "process_resident_memory_bytes {}", resident.now);
     }
 }
 
@@ -98,14 +103,6 @@ fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// Resident bytes, where the system tells them.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,10 +110,5 @@ mod tests {
     #[test]
     fn a_label_cannot_end_its_quotes() {
         assert_eq!(escaped("a\"b\\c\nd"), r#"a\"b\\c\nd"#);
-    }
-
-    #[test]
-    fn a_process_has_memory() {
-        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

@@ -83,6 +83,7 @@ fn counter_of(violation: &Violation) -> Counter {
         Violation::Malformed(error) if error.reason() == ReasonCode::PacketTooLarge => Counter::PacketsTooLarge,
         Violation::Malformed(_) => Counter::MalformedPackets,
         Violation::ReceiveMaximum(_) => Counter::ReceiveMaximumExceeded,
+        Violation::QueuesFull => Counter::QueuesFull,
         Violation::SlowReader => Counter::SlowReaders,
         Violation::PublishRate(_) => Counter::PublishRates,
         Violation::TopicAlias(_) => Counter::TopicAliases,

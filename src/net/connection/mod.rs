@@ -29,7 +29,7 @@ use tokio::time::Sleep;
 pub(super) use conclude::{end_session, linger, publish_will};
 
 use crate::codec::Packet;
-use crate::delivery::{Domain, EPOCH, Fanout, Mailbox, Progress, SessionQueue};
+use crate::delivery::{Bound, Charge, Domain, EPOCH, Fanout, Mailbox, Progress, SessionQueue};
 use crate::identity::admission::{Admission, Peer};
 use crate::identity::readmission::readmit;
 use crate::identity::refusal::Refusal;
@@ -147,6 +147,8 @@ pub(super) struct Connection {
     rate: Option<Box<PublishRate>>,
     /// Publications of this turn, for the rate.
     published: u32,
+    /// For output that the socket has not taken.
+    unsent: Charge,
 }
 
 impl Connection {
@@ -175,6 +177,7 @@ impl Connection {
             yielding: false,
             rate: PublishRate::new(parts.max_publish_rate, heard).map(Box::new),
             published: 0,
+            unsent: Charge::new(parts.queue.budget()),
             parts,
         };
         // A session that was resumed may hold what its client has no right to now.
@@ -225,6 +228,10 @@ impl Connection {
         if !self.listening {
             self.listening = true;
             self.parts.entered.control.listen(cx.waker());
+            self.parts.queue.attend(cx.waker());
+        }
+        if let Some(bound) = self.parts.queue.overflowed() {
+            return Err(overflow(bound));
         }
         let mut recheck = self.parts.node.trust.version() != self.trust_version;
         while let Some(command) = self.parts.entered.control.hear() {
@@ -330,7 +337,10 @@ impl Connection {
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         match self.parts.transport.poll_flush(cx) {
-            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Ok(())) => {
+                self.unsent.set(0);
+                Ok(true)
+            }
             Poll::Ready(Err(error)) => Err(lost(&error)),
             Poll::Pending => Ok(false),
         }
@@ -394,7 +404,7 @@ impl Connection {
                 Drained::Idle
             };
             match drained {
-                Drained::Overflowed => return Err(Ending::Violated(Violation::SlowReader)),
+                Drained::Overflowed => return Err(overflow(self.parts.queue.overflowed().unwrap_or(Bound::Ring))),
                 Drained::Full => cx.waker().wake_by_ref(),
                 Drained::Idle => {}
             }
@@ -415,6 +425,7 @@ impl Connection {
         }
         if !out.is_empty() {
             let sent = self.parts.transport.send(out);
+            self.unsent.set(if self.parts.transport.is_clean() { 0 } else { out.len() as u64 });
             out.clear();
             sent.map_err(|error| lost(&error))?;
         }
@@ -451,6 +462,13 @@ impl Future for Connection {
         this.parts.counted.add_since(&before);
         outcome
     }
+}
+
+fn overflow(bound: Bound) -> Ending {
+    Ending::Violated(match bound {
+        Bound::Ring => Violation::SlowReader,
+        Bound::Node => Violation::QueuesFull,
+    })
 }
 
 /// How a stream that failed ends the connection.

@@ -25,10 +25,17 @@ const PONGS: u32 = 1024;
 /// How long a publisher waits for a recipient that is behind, at most.
 const COURTESY: Duration = Duration::from_millis(10);
 
+/// How long a publisher is not read while memory is short.
+const SHORT_OF_MEMORY: Duration = Duration::from_secs(1);
+/// The same for one that has messages of its own to acknowledge: what it sends
+/// drains a queue.
+const AT_WORK: Duration = Duration::from_millis(50);
+
 /// A publisher's courtesy to a recipient that is behind.
 pub(super) struct Pause {
     end: Pin<Box<Sleep>>,
-    /// The recipient; nothing when the client's own rate is the reason.
+    /// The recipient; nothing when the client's own rate is the reason, or
+    /// short memory.
     queue: Option<Arc<SessionQueue>>,
 }
 
@@ -48,9 +55,17 @@ impl Connection {
     }
 
     /// Charges the turn to the client's rate: who is above it is not read for a
-    /// while, and one who never slows down is closed.
+    /// while, and one who never slows down is closed. While memory is short
+    /// whoever publishes waits behind every turn.
     pub(super) fn pay(&mut self) -> Result<(), Ending> {
         let count = std::mem::take(&mut self.published);
+        if count > 0 && self.parts.node.overload.is_short_of_memory() {
+            Counter::PublishersPaused.one();
+            let in_flight = self.session.as_ref().is_some_and(|session| session.outbound().oldest().is_some());
+            let at_work = in_flight || !self.parts.outgoing.is_empty();
+            let end = self.heard + if at_work { AT_WORK } else { SHORT_OF_MEMORY };
+            self.pause = Some(Box::new(Pause { end: Box::pin(tokio::time::sleep_until(end.into())), queue: None }));
+        }
         let Some(rate) = &mut self.rate else { return Ok(()) };
         let Some(until) = rate.charge(count, self.heard) else { return Ok(()) };
         Counter::PublishersHeld.one();
@@ -61,7 +76,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the client is not read because of its own rate.
+    /// Whether the client is not read because of its own rate, or of short
+    /// memory.
     pub(super) fn is_held(&self) -> bool {
         self.pause.as_ref().is_some_and(|pause| pause.queue.is_none())
     }
