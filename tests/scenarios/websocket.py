@@ -54,6 +54,9 @@ def frames(t, broker):
     t.ok(raw.await_packet(9)[-1], 0, "what followed in the same frame is answered too")
     raw.socket.sendall(wire.packet(0x30, wire.text("w/1") + b"one") + wire.packet(0x30, wire.text("w/2") + b"two"))
     t.check(raw.await_packet(3).endswith(b"one") and raw.await_packet(3).endswith(b"two"), "several packets in one frame")
+    both = [wire.packet(0x30, wire.text("w/4") + b"three"), wire.packet(0x30, wire.text("w/5") + b"four")]
+    raw.socket.sendall(b"".join(both))
+    t.ok([raw.socket.recv(0), raw.socket.recv(0)], both, "what leaves together has a frame for each packet: Paho C reads no second one")
     large = b"x" * 200_000
     raw.socket.sendall(wire.packet(0x30, wire.text("w/3") + large))
     t.check(raw.await_packet(3).endswith(large), "a packet of 200,000 bytes in one frame comes back whole")

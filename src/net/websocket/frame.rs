@@ -6,6 +6,8 @@
 //! however long, is ever gathered; what is kept is one head and the payload of
 //! one control frame.
 
+use crate::codec;
+
 /// The longest frame: as long as the longest MQTT packet.
 const LONGEST: u64 = 268_435_460;
 /// The longest head of a frame of a client: 2, length 8, mask 4.
@@ -262,9 +264,18 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Breach> {
     Ok(Some(code))
 }
 
-/// Appends a binary frame with `payload`.
-pub(super) fn put_binary(out: &mut Vec<u8>, payload: &[u8]) {
-    put(out, BINARY, payload);
+/// Appends whole MQTT packets, each in a binary frame of its own. They might
+/// share one [MQTT-6.0.0-2], but clients in the field (Paho C 1.3, the web
+/// client of HiveMQ) find the second packet of a frame late or never.
+pub(super) fn put_packets(out: &mut Vec<u8>, mut packets: &[u8]) {
+    while let Ok(Some(packet)) = codec::peek(packets, usize::MAX) {
+        let Some((packet, rest)) = packets.split_at_checked(packet.len) else { break };
+        put(out, BINARY, packet);
+        packets = rest;
+    }
+    if !packets.is_empty() {
+        put(out, BINARY, packets);
+    }
 }
 
 /// Appends a pong with the payload of a ping.
@@ -342,7 +353,7 @@ mod tests {
         let masked = [0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
         assert_eq!(decoded(&masked, &[]).0, b"Hello");
         let mut out = Vec::new();
-        put_binary(&mut out, b"Hello");
+        put(&mut out, BINARY, b"Hello");
         assert_eq!(out, b"\x82\x05Hello");
     }
 
@@ -397,9 +408,30 @@ mod tests {
             (65_536, vec![0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
             let mut out = Vec::new();
-            put_binary(&mut out, &vec![7; length]);
+            put(&mut out, BINARY, &vec![7; length]);
             assert_eq!(&out[..head.len()], head);
             assert_eq!(out.len(), head.len() + length);
+        }
+    }
+
+    #[test]
+    fn each_packet_has_a_frame_of_its_own() {
+        let long = [b"\x30\xc8\x01".as_slice(), &[7; 200]].concat();
+        let mut out = Vec::new();
+        put_packets(&mut out, &[b"\x90\x03\0\x01\0".as_slice(), &long, b"\xd0\0"].concat());
+        let expected = [b"\x82\x05\x90\x03\0\x01\0".as_slice(), b"\x82\x7e\0\xcb", &long, b"\x82\x02\xd0\0"].concat();
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn what_is_no_packet_is_framed_all_the_same() {
+        for bytes in [b"".as_slice(), b"\xd0", b"\0\0\0"] {
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            put_packets(&mut out, bytes);
+            if !bytes.is_empty() {
+                put(&mut expected, BINARY, bytes);
+            }
+            assert_eq!(out, expected);
         }
     }
 

@@ -1,9 +1,9 @@
 //! MQTT in WebSocket frames (RFC 6455; MQTT 5.0 §6).
 //!
 //! What lives here: the stream between a transport and whoever reads MQTT from
-//! it. What does not: TLS (`tls`), the driver (`connection`). Invariant: frames
-//! carry bytes and no meaning; where a packet begins has nothing to do with
-//! where a frame begins.
+//! it. What does not: TLS (`tls`), the driver (`connection`). Invariant: of what
+//! comes, where a packet begins has nothing to do with where a frame begins; of
+//! what leaves, each packet is a frame.
 
 mod frame;
 mod upgrade;
@@ -158,14 +158,14 @@ impl Framed {
         self.transport.is_clean()
     }
 
-    /// As [`Transport::send`]; the bytes become one frame.
+    /// As [`Transport::send`]; `bytes` are whole packets.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         // Nothing may follow our close frame (§5.5.1).
         if self.parted || bytes.is_empty() {
             return Ok(());
         }
         let mut framed = std::mem::take(&mut self.owed);
-        frame::put_binary(&mut framed, bytes);
+        frame::put_packets(&mut framed, bytes);
         self.transport.send(&framed)
     }
 
