@@ -1,4 +1,4 @@
-"""What two clients say to each other through a broker, and how four libraries and a command line are made to say it.
+"""What two clients say to each other through a broker, and how libraries and a command line are made to say it.
 
 What lives here: the drivers and the conversation. What does not: starting brokers, certificates, the matrix (run.py).
 

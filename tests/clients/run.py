@@ -47,8 +47,9 @@ class Row:
 
 
 def all_rows(agents):
-    speaks = {"mosquitto": (3, 4, 5), "paho1": (3, 4, 5), "paho2": (3, 4, 5), "mqttjs": (3, 4, 5), "rumqttc": (4, 5)}
-    web = {"paho1", "paho2", "mqttjs"}
+    speaks = {"mosquitto": (3, 4, 5), "paho1": (3, 4, 5), "paho2": (3, 4, 5), "mqttjs": (3, 4, 5), "rumqttc": (4, 5),
+              "pahoc": (3, 4, 5), "aiomqtt": (3, 4, 5), "gmqtt": (4, 5)}
+    web = {"paho1", "paho2", "mqttjs", "pahoc", "aiomqtt"}
     return [Row(library, version, secure, framed) for library in agents for framed in (False, True)[: 1 + (library in web)]
             for version in speaks[library] for secure in (True, False)]
 
@@ -140,7 +141,9 @@ def main():
     begun, cache = time.monotonic(), Path(o.cache)
     commands = {"mosquitto": None, "paho1": [cache / "paho1/bin/python", HERE / "paho_agent.py"],
                 "paho2": [cache / "paho2/bin/python", HERE / "paho_agent.py"],
-                "mqttjs": ["node", HERE / "mqttjs_agent.mjs", cache], "rumqttc": o.rumqttc and [o.rumqttc]}
+                "mqttjs": ["node", HERE / "mqttjs_agent.mjs", cache], "rumqttc": o.rumqttc and [o.rumqttc],
+                "pahoc": [cache / "paho-c-agent"], "aiomqtt": [cache / "aiomqtt/bin/python", HERE / "asyncio_agent.py", "aiomqtt"],
+                "gmqtt": [cache / "gmqtt/bin/python", HERE / "asyncio_agent.py", "gmqtt"]}
     if not o.rumqttc:
         del commands["rumqttc"]
     rows = [row for row in all_rows(commands) if o.only in row.name]
