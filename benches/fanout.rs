@@ -15,8 +15,8 @@ use std::task::Waker;
 
 use certus::codec::{Outgoing, publish};
 use certus::delivery::{
-    Domain, FrameShape, Item, Kind, Mailbox, Overflow, Payload, Progress, Publisher, Reading, Route, SessionQueue,
-    Settings, Turn,
+    Budget, Domain, FrameShape, Item, Kind, Mailbox, Overflow, Payload, Progress, Publisher, Reading, Route,
+    SessionQueue, Settings, Turn,
 };
 use certus::identity::policy::{Attributes, Permit, Publish, Rights};
 use certus::identity::switch::Profile;
@@ -49,8 +49,14 @@ struct Reader {
 impl Hall {
     fn new(count: u32, kind: Kind, qos: Qos) -> Self {
         let store = Arc::new(MemoryStore::default());
-        let domain =
-            Domain::new(TenantId::new("lab"), Arc::new(Settings::default()), store, Arc::new(AtomicU64::new(1)));
+        let budget = Arc::new(Budget::new(u64::MAX, true));
+        let domain = Domain::new(
+            TenantId::new("lab"),
+            Arc::new(Settings::default()),
+            budget,
+            store,
+            Arc::new(AtomicU64::new(1)),
+        );
         let who = Attributes {
             tenant: "lab",
             client_id: "pump",
