@@ -259,3 +259,28 @@ impl Link {
 pub fn peeked(bytes: &[u8]) -> Result<Option<Frame<'_>>, Error> {
     peek(bytes, LARGEST).map_err(|error| Error::Protocol(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn target(host: &str) -> Target {
+        resolve(host, 8883, Version::V5).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn clients_come_from_many_addresses_of_the_loopback_net() {
+        let local = target("127.0.0.1").await;
+        let sources: Vec<_> = (0..20_000).filter_map(|index| spread(&local, index)).collect();
+        assert_eq!(sources.len(), 20_000);
+        assert!(sources.iter().all(IpAddr::is_loopback));
+        let different: std::collections::BTreeSet<_> = sources.iter().collect();
+        assert_eq!(different.len(), 200, "a hundred clients an address");
+        assert!(spread(&local, usize::MAX).is_none_or(|source| source.is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn a_broker_elsewhere_is_reached_from_wherever_the_system_says() {
+        assert_eq!(spread(&target("192.0.2.7").await, 5), None);
+    }
+}

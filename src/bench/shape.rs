@@ -5,7 +5,6 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::args::{Args, Shape};
 use super::credentials::{Credentials, Identity, Mint, Trust};
@@ -14,6 +13,7 @@ use super::error::Error;
 use super::limits;
 use super::null::Child;
 use super::process::Process;
+use super::watch;
 use crate::clock::Clock;
 use crate::mqtt::Qos;
 use crate::shutdown::Tasks;
@@ -92,8 +92,8 @@ impl Field {
             let line = Arc::clone(&line);
             tasks.spawn("dialling", async move { line.work().await });
         }
-        let patience = Duration::from_secs(600);
-        tasks.drained(patience).await.map_err(|_| Error::Late("connecting all clients", patience.as_secs()))?;
+        let connected = || line.done.lock().unwrap_or_else(PoisonError::into_inner).links.len() as u64;
+        watch::connecting(&tasks, self.args.json, line.callers.len(), connected).await?;
         line.take()
     }
 }

@@ -7,20 +7,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::args::Shape;
+use super::args::{Args, Shape};
 use super::dial::{self, Caller, Target};
 use super::error::Error;
 use super::histogram::Histogram;
 use super::process::Process;
 use super::shape::Field;
+use super::watch;
 use crate::clock::Clock;
 use crate::mqtt::Qos;
 use crate::shutdown::Tasks;
 
 /// How long memory is given to settle before it is read.
 const SETTLE: Duration = Duration::from_secs(2);
-/// A storm ends after this, whatever is left.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What a storm, or a crowd that holds still, gave.
 pub struct Outcome {
@@ -58,13 +57,13 @@ pub async fn measure(field: &Field) -> Result<Outcome, Error> {
     let storm = Arc::new(Storm::new(field, callers));
     if field.args.resumed {
         // The first round fetches the tickets.
-        storm.round(field.args.concurrency).await?;
+        storm.round(&field.args).await?;
         storm.check()?;
     }
     storm.reset();
     let before = (field.clock.now(), field.watched.and_then(Process::cpu), field.own.cpu());
     let memory = field.watched.and_then(Process::resident_kib);
-    storm.round(field.args.concurrency).await?;
+    storm.round(&field.args).await?;
     let took = field.clock.now().saturating_duration_since(before.0);
     let (cpu, own) = (field.watched.and_then(Process::cpu), field.own.cpu());
     let failure = storm.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -152,13 +151,14 @@ impl Storm {
         failure.map_or(Ok(()), |failure| Err(Error::Usage(format!("in the first round: {failure}"))))
     }
 
-    async fn round(self: &Arc<Self>, concurrency: usize) -> Result<(), Error> {
+    async fn round(self: &Arc<Self>, args: &Args) -> Result<(), Error> {
         let tasks = Tasks::new();
-        for _ in 0..concurrency.max(1) {
+        for _ in 0..args.concurrency.max(1) {
             let storm = Arc::clone(self);
             tasks.spawn("connecting", async move { storm.work().await });
         }
-        tasks.drained(PATIENCE).await.map_err(|_| Error::Late("the storm", PATIENCE.as_secs()))
+        let done = || self.connected.load(Relaxed) + self.failed.load(Relaxed);
+        watch::connecting(&tasks, args.json, self.callers.len(), done).await
     }
 
     async fn work(&self) {

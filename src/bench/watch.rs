@@ -6,12 +6,42 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use super::error::Error;
 use super::run::{Counts, Run};
+use crate::shutdown::Tasks;
 
 /// How often the run is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks without a delivery after which what is outstanding is given up.
 const STALLED: u32 = 10;
+
+/// Seconds after which clients that still connect are given up.
+const PATIENCE: u64 = 600;
+
+/// Waits until all `tasks` have ended and says once a second how many of `all` clients they have `done`.
+///
+/// # Errors
+/// They take too long.
+pub async fn connecting(tasks: &Tasks, quiet: bool, all: usize, done: impl Fn() -> u64) -> Result<(), Error> {
+    let terminal = std::io::stderr().is_terminal();
+    let mut before = 0;
+    for second in 1..=PATIENCE {
+        if tasks.drained(Duration::from_secs(1)).await.is_ok() {
+            if terminal && second > 1 {
+                eprintln!();
+            }
+            return Ok(());
+        }
+        let now = done();
+        if !quiet || terminal {
+            let (rate, end) = (now - before, if terminal { '\r' } else { '\n' });
+            eprint!("{second:5} s  connected {now:>8} of {all}  {rate:>7}/s{end}");
+            let _ = std::io::stderr().flush();
+        }
+        before = now;
+    }
+    Err(Error::Late("connecting all clients", PATIENCE))
+}
 
 /// The eye on a run.
 pub struct Watch {
