@@ -49,7 +49,7 @@ impl<'a> ConnAck<'a> {
         if flags == 1 && reason != ReasonCode::Success {
             return Err(DecodeError::SessionPresentWithRefusal);
         }
-        Ok(Self { session_present: flags == 1, reason, properties })
+        Ok(Self { session_present: v3::connack_flags(version, flags == 1) == 1, reason, properties })
     }
 
     /// Appends the packet.

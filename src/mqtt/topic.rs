@@ -183,6 +183,9 @@ fn group_len(rest: &str) -> Result<usize, TopicError> {
     if group.is_empty() || filter.is_empty() || group.contains(['+', '#']) {
         return Err(TopicError::MalformedShare);
     }
+    if group.contains('\0') {
+        return Err(TopicError::Null);
+    }
     Ok(group.len())
 }
 
@@ -262,6 +265,7 @@ mod tests {
             ("$share//a", TopicError::MalformedShare),
             ("$share/g/", TopicError::MalformedShare),
             ("$share/+/a", TopicError::MalformedShare),
+            ("$share/g\0/a", TopicError::Null),
         ] {
             assert_eq!(TopicFilter::new(bad), Err(error), "{bad}");
         }

@@ -76,14 +76,15 @@ fn a_will_is_read_with_its_flags() {
     assert!(new.payload.is_empty());
 }
 
-/// [MQTT-1.5.4-3]: a byte order mark is a character like any other.
+/// [MQTT-1.5.4-3]: a byte order mark is a character like any other. 3.1.1
+/// [MQTT-1.5.3-3].
 #[test]
 fn a_byte_order_mark_is_kept() {
     let Ok(Packet::Publish(publish)) = from_client(V4, packet(0x30, "00 04 ef bb bf 61")) else { panic!() };
     assert_eq!(publish.topic.unwrap().as_str(), "\u{FEFF}a");
 }
 
-/// [MQTT-2.2.1-2] and section 3.3.
+/// [MQTT-2.2.1-2] and section 3.3. 3.1.1 [MQTT-2.3.1-5].
 #[test]
 fn publish_is_read_with_all_its_parts() {
     let Ok(Packet::Publish(publish)) = from_client(V4, packet(0x3B, "'a//B' 00 0a 68 69")) else { panic!() };
@@ -173,6 +174,8 @@ fn pings_and_answers_are_read() {
     }
     let Ok(Packet::ConnAck(connack)) = from_either(V4, bytes("20 02 01 00")) else { panic!() };
     assert!(connack.session_present);
+    let Ok(Packet::ConnAck(connack)) = from_either(V3, bytes("20 02 01 00")) else { panic!() };
+    assert!(!connack.session_present, "MQTT 3.1 reserves the byte");
     let Ok(Packet::ConnAck(connack)) = from_either(V4, bytes("20 02 00 01")) else { panic!() };
     assert_eq!(connack.reason, ReasonCode::UnsupportedProtocolVersion);
     let Ok(Packet::SubAck(suback)) = from_either(V4, bytes("90 06 00 07 00 01 02 80")) else { panic!() };
