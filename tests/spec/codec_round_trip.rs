@@ -225,9 +225,14 @@ fn last(version: Version) -> impl Strategy<Value = Packet<'static>> {
         .prop_map(|(reason, buf)| Packet::Disconnect(Disconnect { reason, properties: properties(buf) }))
 }
 
+fn ping() -> impl Strategy<Value = Packet<'static>> {
+    prop::sample::select([Packet::PingReq, Packet::PingResp].as_slice())
+}
+
+/// Only MQTT 5.0 has AUTH; a ping stands for it in the older versions.
 fn auth(version: Version) -> BoxedStrategy<Packet<'static>> {
     if !version.is_v5() {
-        return prop::sample::select([Packet::PingReq, Packet::PingResp].as_slice()).boxed();
+        return ping().boxed();
     }
     (reason(&[0, 0x18, 0x19]), text(), binary(), user(version))
         .prop_map(|(reason, method, data, mut buf)| {
@@ -249,6 +254,7 @@ pub fn any_packet() -> impl Strategy<Value = (Version, Packet<'static>)> {
             suback(version),
             unsuback(version),
             last(version),
+            ping(),
             auth(version),
         ];
         packet.prop_map(move |packet| (version, packet))
