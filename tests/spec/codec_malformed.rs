@@ -17,8 +17,8 @@ const fn flags(packet: PacketType, flags: u8) -> DecodeError {
     DecodeError::FixedHeaderFlags { packet, flags }
 }
 
-/// [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
-/// [MQTT-3.14.1-1] [MQTT-3.15.1-1] and 3.1.1 [MQTT-2.2.2-2].
+/// [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1]
+/// [MQTT-3.15.1-1] and 3.1.1 [MQTT-2.2.2-2]. Also [MQTT-2.2.2-1].
 #[test]
 fn reserved_flags_of_the_fixed_header_are_refused_before_the_body_is_there() {
     for packet in [
@@ -84,7 +84,8 @@ fn the_size_limit_is_decided_from_the_fixed_header() {
     assert_eq!(peek(&bytes("30 ff ff ff 7f"), 268_435_460), Ok(None));
 }
 
-/// [MQTT-3.1.2-1] [MQTT-3.1.2-2]; MQTT-CON-01.
+/// [MQTT-3.1.2-1] [MQTT-3.1.2-2]; MQTT-CON-01. 3.1.1 [MQTT-3.1.2-1]
+/// [MQTT-3.1.2-2].
 #[test]
 fn connect_with_a_wrong_name_or_level_is_told_apart() {
     for (body, error) in [
@@ -103,7 +104,9 @@ fn connect_with_a_wrong_name_or_level_is_told_apart() {
 
 /// [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-12] [MQTT-3.1.2-13]
 /// [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19] and 3.1.1
-/// [MQTT-3.1.2-22].
+/// [MQTT-3.1.2-22]. Also [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-13]
+/// [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.2-18] [MQTT-3.1.2-19]
+/// [MQTT-3.1.2-20] [MQTT-3.1.2-21].
 #[test]
 fn connect_flags_that_contradict_each_other_are_refused() {
     let rows = |head: &str, properties: &str| {
@@ -126,8 +129,8 @@ fn connect_flags_that_contradict_each_other_are_refused() {
     refused(V3, &[(0x10, "'MQIsdp' 03 42 00 3c 'a' 'p'", DecodeError::PasswordWithoutUserName)]);
 }
 
-/// [MQTT-3.1.3-1] [MQTT-3.1.3-3] [MQTT-3.1.2-9]: fields in order, none
-/// missing.
+/// [MQTT-3.1.3-1] [MQTT-3.1.3-3] [MQTT-3.1.2-9]: fields in order, none missing.
+/// 3.1.1 [MQTT-3.1.2-9] [MQTT-3.1.3-1] [MQTT-3.1.3-3].
 #[test]
 fn connect_that_ends_early_is_refused() {
     let truncated = DecodeError::Truncated(PacketType::Connect);
@@ -145,7 +148,8 @@ fn connect_that_ends_early_is_refused() {
 }
 
 /// [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-3.1.3-4] [MQTT-3.1.3-11]
-/// [MQTT-3.1.3-12]
+/// [MQTT-3.1.3-12]. 3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-3.1.3-4]
+/// [MQTT-3.1.3-10] [MQTT-3.1.3-11].
 #[test]
 fn texts_of_connect_are_utf_8_without_null() {
     for (text, error) in [
@@ -179,9 +183,10 @@ fn texts_of_connect_are_utf_8_without_null() {
     );
 }
 
-/// [MQTT-3.3.1-2] [MQTT-3.3.1-4] [MQTT-2.2.1-3] [MQTT-3.3.2-2]
-/// [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-3.3.2-1] [MQTT-1.5.4-2]
-/// [MQTT-2.2.2-1]
+/// [MQTT-3.3.1-2] [MQTT-3.3.1-4] [MQTT-2.2.1-3] [MQTT-3.3.2-2] [MQTT-4.7.0-1]
+/// [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-3.3.2-1] [MQTT-1.5.4-2] [MQTT-2.2.2-1].
+/// 3.1.1 [MQTT-2.3.1-1] [MQTT-3.3.1-4] [MQTT-3.3.2-1] [MQTT-3.3.2-2]
+/// [MQTT-4.7.1-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2].
 #[test]
 fn publish_with_a_bad_header_topic_or_identifier_is_refused() {
     for version in [V3, V4, V5] {
@@ -255,7 +260,8 @@ fn reason_codes_of_other_packets_are_refused() {
 
 /// [MQTT-3.8.3-1] [MQTT-3.8.3-2] [MQTT-3.8.3-4] [MQTT-3.8.3-5] [MQTT-2.2.1-3]
 /// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.7.3-2] and 3.1.1
-/// [MQTT-3-8.3-4].
+/// [MQTT-3-8.3-4]. Also [MQTT-2.3.1-1] [MQTT-3.8.3-1] [MQTT-3.8.3-3]
+/// [MQTT-4.7.1-2] [MQTT-4.7.1-3] [MQTT-4.7.3-1] [MQTT-4.7.3-2].
 #[test]
 fn subscribe_with_a_bad_list_filter_or_option_is_refused() {
     let truncated = DecodeError::Truncated(PacketType::Subscribe);
@@ -304,7 +310,8 @@ fn shared_filters_without_a_group_or_a_filter_are_refused() {
     }
 }
 
-/// [MQTT-3.10.3-1] [MQTT-3.10.3-2] [MQTT-2.2.1-3] [MQTT-4.7.3-1]
+/// [MQTT-3.10.3-1] [MQTT-3.10.3-2] [MQTT-2.2.1-3] [MQTT-4.7.3-1]. 3.1.1
+/// [MQTT-2.3.1-1] [MQTT-3.10.3-1] [MQTT-3.10.3-2].
 #[test]
 fn unsubscribe_with_a_bad_list_or_filter_is_refused() {
     for (version, none) in [(V4, ""), (V5, "00")] {

@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(out, b"\x82\x05Hello");
     }
 
-    /// [MQTT-6.0.0-1]
+    /// [MQTT-6.0.0-1]. 3.1.1 [MQTT-6.0.0-1].
     #[test]
     fn text_frames_are_refused_and_what_came_before_them_counts() {
         let bytes = [frame(0x82, b"before", MASK), frame(0x81, b"text", MASK)].concat();
@@ -436,7 +436,7 @@ mod tests {
     }
 
     proptest! {
-        /// [MQTT-6.0.0-2]
+        /// [MQTT-6.0.0-2]. 3.1.1 [MQTT-6.0.0-2].
         #[test]
         fn payload_comes_through_however_it_is_framed_and_cut(
             parts in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..300), any::<[u8; 4]>(), 0..4_u8), 1..8),

@@ -215,7 +215,7 @@ mod tests {
         read(request.as_bytes(), &[]).unwrap().unwrap().answer
     }
 
-    /// RFC 6455 §1.3, with its own key; [MQTT-6.0.0-4].
+    /// RFC 6455 §1.3, with its own key; [MQTT-6.0.0-4]. 3.1.1 [MQTT-6.0.0-4].
     #[test]
     fn the_example_of_the_rfc_is_answered_as_it_says() {
         let upgrade = read(format!("{GOOD}frames").as_bytes(), &[]).unwrap().unwrap();

@@ -65,7 +65,8 @@ fn a_session_under_an_assigned_name_is_found_again() {
 /// [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT-3.2.2-2]: Clean Start discards;
 /// [MQTT-3.1.2-5] [MQTT-3.1.2-23] [MQTT-3.2.2-3]: without it the session goes
 /// on, with its subscriptions and with what came meanwhile [MQTT-4.5.0-1].
-/// 3.1.1 [MQTT-3.1.2-4] [MQTT-3.1.2-6] [MQTT-3.2.2-2].
+/// 3.1.1 [MQTT-3.1.2-4] [MQTT-3.1.2-6] [MQTT-3.2.2-2]. Also [MQTT-3.1.2-5]
+/// [MQTT-3.1.4-3] [MQTT-4.1.0-2].
 #[test]
 fn a_session_goes_on_unless_clean_start_discards_it() {
     Host::on_both_stores(|host| {
@@ -185,7 +186,8 @@ fn a_malformed_connect_ends_the_connection_and_what_follows_is_not_heard() {
 }
 
 /// [MQTT-3.1.2-2]: an unknown level is refused so that clients of any age can
-/// read it, and closed; [MQTT-3.1.2-1]: another protocol is just closed.
+/// read it, and closed; [MQTT-3.1.2-1]: another protocol is just closed. 3.1.1
+/// [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.2.2-5].
 #[test]
 fn unknown_levels_are_refused_and_other_protocols_closed() {
     let host = Host::start();

@@ -13,7 +13,7 @@ use certus::mqtt::{Qos, ReasonCode, Version};
 use super::client::Message;
 use super::host::{Host, wait};
 
-/// [MQTT-3.12.4-1]
+/// [MQTT-3.12.4-1]. 3.1.1 [MQTT-3.12.4-1].
 #[test]
 fn every_ping_is_answered() {
     let host = Host::start();
@@ -28,7 +28,7 @@ fn every_ping_is_answered() {
 }
 
 /// [MQTT-3.1.2-22] [MQTT-3.1.2-11]: one and a half times the keep alive, not
-/// before, and any packet counts.
+/// before, and any packet counts. 3.1.1 [MQTT-3.1.2-24].
 #[test]
 fn a_silent_client_is_closed_after_one_and_a_half_keep_alives() {
     let host = Host::start();
@@ -97,9 +97,10 @@ fn what_was_published_before_disconnect_is_delivered() {
 }
 
 /// [MQTT-4.13.1-1] [MQTT-4.13.2-1] [MQTT-2.1.3-1] [MQTT-3.14.1-1]
-/// [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.15.1-1]: the reason
-/// is said, in so far as there is one, and the stream ends; no other session
-/// notices. The older versions have no words for it.
+/// [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.15.1-1]: the reason is
+/// said, in so far as there is one, and the stream ends; no other session
+/// notices. The older versions have no words for it. 3.1.1 [MQTT-3.6.1-1]
+/// [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-4.8.0-1].
 #[test]
 fn malformed_packets_and_breaches_are_named_before_the_end() {
     let host = Host::start();

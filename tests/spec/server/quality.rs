@@ -18,8 +18,9 @@ fn pair(host: &Host, version: Version, qos: Qos) -> (Client, Client) {
     (host.dial("publisher").version(version).open(), reader)
 }
 
-/// [MQTT-4.3.2-4] [MQTT-4.3.2-5] [MQTT-2.2.1-5]: PUBACK carries the
-/// identifier, and ends its use: the same again is a new message, DUP or not.
+/// [MQTT-4.3.2-4] [MQTT-4.3.2-5] [MQTT-2.2.1-5]: PUBACK carries the identifier,
+/// and ends its use: the same again is a new message, DUP or not. 3.1.1
+/// [MQTT-2.3.1-6] [MQTT-3.3.4-1] [MQTT-4.3.2-2].
 #[test]
 fn a_puback_ends_the_use_of_its_identifier() {
     Host::on_both_stores(|host| {
@@ -35,9 +36,9 @@ fn a_puback_ends_the_use_of_its_identifier() {
     });
 }
 
-/// [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12]: until
-/// PUBREL the same identifier is the same message; behind PUBCOMP a new one.
-/// An unknown one gets 0x92.
+/// [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12]: until PUBREL
+/// the same identifier is the same message; behind PUBCOMP a new one. An
+/// unknown one gets 0x92. 3.1.1 [MQTT-2.3.1-6] [MQTT-3.3.4-1] [MQTT-4.3.3-2].
 #[test]
 fn a_publication_of_qos_2_is_delivered_once_until_it_is_released() {
     Host::on_both_stores(|host| {
@@ -62,7 +63,7 @@ fn a_publication_of_qos_2_is_delivered_once_until_it_is_released() {
 }
 
 /// The same when the connection is lost between any two packets: the session
-/// remembers what was received [MQTT-4.1.0-1].
+/// remembers what was received [MQTT-4.1.0-1]. 3.1.1 [MQTT-4.1.0-1].
 #[test]
 fn a_received_identifier_outlives_its_connection() {
     Host::on_both_stores(|host| {
@@ -89,7 +90,8 @@ fn a_received_identifier_outlives_its_connection() {
 /// [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-3.3.1-1] [MQTT-4.4.0-1] [MQTT-4.3.2-1]
 /// [MQTT-4.3.3-1] [MQTT-2.2.1-4]: what was not acknowledged comes again when
 /// the client is back, with DUP, the same identifier and in order; at no other
-/// time.
+/// time. 3.1.1 [MQTT-2.3.1-4] [MQTT-3.3.1-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
+/// [MQTT-4.4.0-1] [MQTT-4.6.0-1].
 #[test]
 fn what_was_not_acknowledged_comes_again_in_order() {
     Host::on_both_stores(|host| {
@@ -128,7 +130,8 @@ fn what_was_not_acknowledged_comes_again_in_order() {
 }
 
 /// [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-4.3.3-4]: behind PUBREC it is PUBREL
-/// that comes again, and never the message.
+/// that comes again, and never the message. 3.1.1 [MQTT-4.3.3-1]
+/// [MQTT-4.4.0-1].
 #[test]
 fn a_release_that_was_not_answered_comes_again() {
     Host::on_both_stores(|host| {

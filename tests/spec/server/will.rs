@@ -59,7 +59,7 @@ fn a_retained_will_waits_for_later_subscribers() {
 }
 
 /// [MQTT-3.14.4-3]; [MQTT-3.1.2-10]: and a client without a will has none.
-/// 3.1.1 [MQTT-3.14.4-3].
+/// 3.1.1 [MQTT-3.14.4-3]. Also [MQTT-3.1.2-10] [MQTT-3.1.2-12].
 #[test]
 fn disconnect_takes_the_will_back() {
     let host = Host::start();
