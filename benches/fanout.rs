@@ -22,7 +22,7 @@ use certus::identity::policy::{Attributes, Permit, Publish, Rights};
 use certus::identity::switch::Profile;
 use certus::identity::tenant::Acl;
 use certus::mqtt::{MessageView, Qos, SubscriptionOptions, TenantId, TopicFilter, TopicName, Version};
-use certus::store::{Batch, MemoryStore, Op, SessionUid};
+use certus::store::{Batch, MemoryStore, Op};
 use cpu_time::CpuTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 
@@ -35,6 +35,7 @@ const PAYLOAD: [u8; 16] = [b'x'; 16];
 
 /// Subscribers of one topic, and its route.
 struct Hall {
+    publisher: Mailbox,
     domain: Domain<()>,
     readers: Vec<Reader>,
     route: Arc<Route>,
@@ -82,7 +83,7 @@ impl Hall {
         let publisher = Mailbox(domain.new_queue(Kind::Volatile, Overflow::DropOldest));
         let route = domain.route(topic, &publisher);
         assert_eq!(route.recipients.len(), readers.len());
-        Self { domain, readers, route, permit: rights.publish(topic).unwrap() }
+        Self { domain, publisher, readers, route, permit: rights.publish(topic).unwrap() }
     }
 
     /// One turn: so many messages to all, appended, read and done with.
@@ -90,7 +91,7 @@ impl Hall {
         for _ in 0..count {
             turn.add(message, &self.route, encode, &self.permit);
         }
-        let mut fanout = turn.finish(Publisher { uid: SessionUid(u64::MAX), counter: 0, now: 0 });
+        let mut fanout = turn.finish(Publisher { queue: &self.publisher.0, now: 0 });
         while fanout.advance() == Progress::More {}
         let position = self.domain.append(fanout.take_batch());
         fanout.appended_at(position);
@@ -112,7 +113,7 @@ impl Reader {
                 self.queue.taken(count, run.parcel.run_bytes(run.start, run.end) as u64);
                 if let Some(first) = run.first_seq {
                     self.next = first + count;
-                    self.queue.finished(count);
+                    self.queue.finished(&(first..first + count).collect::<Vec<_>>());
                     done.push(Op::Advance { session: self.queue.uid(), up_to: self.next, sparse: Vec::new() });
                 }
                 read += count;

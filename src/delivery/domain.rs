@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::identity::policy::{Permit, Publish, Subscribe};
 use crate::mqtt::{MessageView, SubscriptionOptions, TenantId, TopicFilter, TopicName};
-use crate::router::{self, Epochs, Router, Subscribed};
+use crate::router::{self, Epochs, Group, Router, Stamp, Subscribed};
 use crate::store::{Batch, Position, SessionUid, Store};
 use crate::telemetry::metrics::{Counter, Gauge};
 
@@ -103,6 +103,15 @@ impl<S: Send + 'static> Domain<S> {
         Arc::new(Route::new(&found, stamp))
     }
 
+    /// The members of a shared subscription, while there are any.
+    pub(super) fn group(&self, filter: &TopicFilter) -> Option<Group<Mailbox>> {
+        self.router.read().unwrap_or_else(PoisonError::into_inner).group(filter)
+    }
+
+    pub(super) fn stamp(&self, topic: TopicName<'_>) -> Stamp {
+        self.epochs.stamp(topic)
+    }
+
     /// Whether no subscription that concerns `route` has changed.
     #[must_use]
     pub fn is_current(&self, route: &Route) -> bool {
@@ -168,7 +177,7 @@ impl<S: Send + 'static> Domain<S> {
         &self,
         message: &MessageView<'_>,
         from: &Mailbox,
-        publisher: Publisher,
+        publisher: Publisher<'_>,
         encode: Encode,
         permit: &Permit<Publish>,
     ) -> Position {

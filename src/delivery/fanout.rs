@@ -5,27 +5,38 @@
 //! reaches more than [`SLICE`] recipients is a work list that its driver goes
 //! on with, ahead of everything else that the client sent.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::Waker;
 
 use smallvec::SmallVec;
 
 use crate::identity::policy::{Permit, Publish};
-use crate::mqtt::{MessageView, Qos};
-use crate::store::{Batch, Op, Position, QueueEntry, SessionUid, StoredMessage};
+use crate::mqtt::{MessageId, MessageView, Qos};
+use crate::router::Group;
+use crate::store::{Batch, Op, Position, QueueEntry, StoredMessage};
 use crate::telemetry::metrics::Counter;
 
 use super::parcel::{Encode, Parcel, ParcelBuilder};
 use super::route::{Recipient, Route, choose};
-use super::{Pushed, SessionQueue};
+use super::{Mailbox, Pushed, SessionQueue};
 
 /// Pushes between two looks at everything else.
 pub const SLICE: usize = 1024;
 
+/// How often a member is chosen anew because the one before has left.
+const ATTEMPTS: usize = 8;
+
 #[derive(Debug)]
 enum Target {
     All(Arc<Route>),
-    One(Recipient),
+    /// A member of the route's group with this number.
+    Member {
+        route: Arc<Route>,
+        group: usize,
+        recipient: Recipient,
+        copy: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -49,11 +60,9 @@ struct Due {
 
 /// Who publishes, as stored messages name it.
 #[derive(Clone, Copy, Debug)]
-pub struct Publisher {
-    /// Its session.
-    pub uid: SessionUid,
-    /// The number of the turn's first message among its publications.
-    pub counter: u64,
+pub struct Publisher<'a> {
+    /// The queue of its session, which numbers its publications.
+    pub queue: &'a SessionQueue,
     /// Wall time in milliseconds since 1970.
     pub now: u64,
 }
@@ -63,6 +72,8 @@ pub struct Publisher {
 pub struct Turn {
     builder: ParcelBuilder,
     runs: Vec<Run>,
+    /// Copies for members of groups.
+    copies: u32,
 }
 
 impl Turn {
@@ -98,20 +109,41 @@ impl Turn {
                 _ => self.runs.push(Run { target: Target::All(Arc::clone(route)), start, end }),
             }
         }
-        for member in route.groups.iter().filter_map(choose) {
-            self.runs.push(Run { target: Target::One(member), start, end });
+        for (number, group) in route.groups.iter().enumerate() {
+            if let Some(member) = choose(group, message.qos) {
+                self.add_copy(route, number, member, start);
+            }
         }
     }
 
+    /// Adds a message that a member of the route's only group leaves behind.
+    pub(super) fn pass_on(&mut self, message: &MessageView<'_>, route: &Arc<Route>, member: Recipient, encode: Encode) {
+        let start = self.builder.len();
+        self.builder.push(message, encode);
+        self.add_copy(route, 0, member, start);
+    }
+
+    fn add_copy(&mut self, route: &Arc<Route>, group: usize, recipient: Recipient, start: u32) {
+        let target = Target::Member { route: Arc::clone(route), group, recipient, copy: self.copies };
+        self.copies += 1;
+        self.runs.push(Run { target, start, end: start + 1 });
+    }
+
     /// Makes the parcel and the list of what is due.
-    pub fn finish(&mut self, publisher: Publisher) -> Fanout {
-        let Publisher { uid, counter, now } = publisher;
+    pub fn finish(&mut self, publisher: Publisher<'_>) -> Fanout {
+        let Publisher { queue, now } = publisher;
+        let (uid, messages) = (queue.uid(), u64::from(self.builder.len()));
+        // A member's copy has a name of its own: who subscribed twice, plainly
+        // and as a member, gets two, and a queue refuses the name that it has.
+        let counter = queue.count_published(messages + u64::from(std::mem::take(&mut self.copies)));
+        let first_copy = MessageId { publisher: uid.0, epoch: EPOCH, counter: counter + messages };
         let parcel = self.builder.finish(now, uid, EPOCH, counter);
         let runs: Runs = self.runs.drain(..).collect();
         let due = if runs.len() > 1 { by_queue(&runs) } else { Vec::new() };
         Fanout {
             stored: Vec::new(),
             parcel,
+            first_copy,
             runs,
             due,
             next: 0,
@@ -142,7 +174,7 @@ impl Run {
     fn recipients(&self) -> &[Recipient] {
         match &self.target {
             Target::All(route) => &route.recipients,
-            Target::One(recipient) => std::slice::from_ref(recipient),
+            Target::Member { recipient, .. } => std::slice::from_ref(recipient),
         }
     }
 }
@@ -151,6 +183,7 @@ impl Run {
 #[derive(Debug)]
 pub struct Fanout {
     parcel: Arc<Parcel>,
+    first_copy: MessageId,
     runs: Runs,
     /// Empty when there is only one run: its recipients are the list.
     due: Vec<Due>,
@@ -216,11 +249,20 @@ impl Fanout {
     /// Pushes one run. A queue is woken behind its last push, so that one turn
     /// is one wake.
     fn push(&mut self, run: &Run, recipient: &Recipient, wake: &mut Option<(*const SessionQueue, Waker)>) {
+        let (recipient, mut pushed) = match &run.target {
+            Target::All(_) => {
+                let pushed = recipient.queue.push(&self.parcel, run.start, run.end, &recipient.manner);
+                (Cow::Borrowed(recipient), pushed)
+            }
+            Target::Member { route, group, .. } => {
+                let Some(found) = self.push_to_member(run, recipient, route.groups.get(*group)) else { return };
+                found
+            }
+        };
         let queue = Arc::as_ptr(&recipient.queue);
         if wake.as_ref().is_some_and(|(other, _)| *other != queue) {
             fire(wake.take());
         }
-        let mut pushed = recipient.queue.push(&self.parcel, run.start, run.end, &recipient.manner);
         Counter::MessagesRouted.add(u64::from(run.end - run.start));
         if let Some(waker) = pushed.wake.take() {
             *wake = Some((queue, waker));
@@ -229,12 +271,44 @@ impl Fanout {
             self.congested = Some(Arc::clone(&recipient.queue));
         }
         if pushed.stored > 0 || !pushed.evicted.is_empty() {
-            self.keep(recipient, run, &pushed);
+            self.keep(&recipient, run, &pushed);
         }
         let is_exact = recipient.manner.qos == Qos::ExactlyOnce && self.parcel.highest_qos() == Qos::ExactlyOnce;
         if is_exact {
             self.owed.push((Arc::clone(&recipient.queue), Owed::Nudge));
         }
+    }
+
+    /// Pushes to the member that was chosen, or to another one if it has left
+    /// meanwhile: what is entered behind that is not passed on.
+    fn push_to_member<'r>(
+        &self,
+        run: &Run,
+        first: &'r Recipient,
+        group: Option<&Group<Mailbox>>,
+    ) -> Option<(Cow<'r, Recipient>, Pushed)> {
+        let mut member = Cow::Borrowed(first);
+        for attempt in 0.. {
+            member.queue.keep_promise();
+            let push = |recipient: &Recipient| {
+                recipient.queue.push_if_read(&self.parcel, run.start, run.end, &recipient.manner)
+            };
+            if let Some(pushed) = push(&member) {
+                return Some((member, pushed));
+            }
+            let next = group.and_then(|group| choose(group, self.parcel.qos(run.start)));
+            let Some(next) = next else { break };
+            // Nobody is there, or they come and go faster than we look.
+            let is_away = next.queue.is_away();
+            member = Cow::Owned(next);
+            if is_away || attempt >= ATTEMPTS {
+                member.queue.keep_promise();
+                let pushed = member.queue.push(&self.parcel, run.start, run.end, &member.manner);
+                return Some((member, pushed));
+            }
+        }
+        Counter::MessagesUnrouted.one();
+        None
     }
 
     /// Notes what the store must hold of a push.
@@ -246,7 +320,11 @@ impl Fanout {
         let Some(first) = pushed.first_seq else { return };
         let durable = (run.start..run.end).filter(|&index| self.parcel.qos(index) > Qos::AtMostOnce);
         for (index, seq) in durable.collect::<Vec<_>>().into_iter().zip(first..) {
-            let Some(message) = self.message(index) else { continue };
+            let Some(mut message) = self.message(index) else { continue };
+            if let Target::Member { copy, .. } = run.target {
+                let id = MessageId { counter: self.first_copy.counter + u64::from(copy), ..self.first_copy };
+                message = Arc::new(StoredMessage { id, ..(*message).clone() });
+            }
             let qos = message.qos.min(recipient.manner.qos);
             let retain = recipient.manner.retain_as_published && self.is_retained(index);
             let ids = recipient.manner.ids.iter().flat_map(|ids| ids.iter().map(|id| id.get()));

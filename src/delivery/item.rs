@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::mqtt::Qos;
+use crate::mqtt::{Qos, TopicFilter};
 
 use super::Parcel;
 
@@ -21,6 +21,9 @@ pub struct Manner {
     pub retain_as_published: bool,
     /// The subscription identifiers to name.
     pub ids: Option<Arc<[NonZeroU32]>>,
+    /// The shared subscription whose member it was chosen as, `$share/<group>/`
+    /// included: another member gets what this one leaves behind.
+    pub group: Option<TopicFilter>,
 }
 
 /// Something that waits in the ring.

@@ -273,6 +273,15 @@ impl Parcel {
         })
     }
 
+    /// One message to hold for a while, copied out if the parcel is much larger.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>, index: u32) -> (Arc<Self>, u32) {
+        if !self.pins_too_much(self.run_bytes(index, index + 1)) {
+            return (Arc::clone(self), index);
+        }
+        self.extract(index, index + 1).map_or_else(|| (Arc::clone(self), index), |own| (own, 0))
+    }
+
     /// Whether a holder of these messages alone would keep four times as much
     /// alive as it wants.
     pub(super) fn pins_too_much(&self, wanted: usize) -> bool {

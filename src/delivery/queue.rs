@@ -7,6 +7,7 @@
 //! of the ring, of the numbers and of the store is one order; a reader that
 //! arrives meets `push` under the same lock, so no wake is lost.
 
+mod member;
 mod room;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use crate::telemetry::metrics::Gauge;
 use super::budget::{Budget, Charge};
 use super::item::{Bound, Item, Kind, Manner, Overflow, Pushed, Reading, Run};
 use super::kept::{Kept, KeptSum};
+use super::lent::Lent;
 use super::{Parcel, Settings};
 
 /// Items that wait before a reader counts as behind.
@@ -38,6 +40,11 @@ pub struct SessionQueue {
     overflowed: AtomicU8,
     /// Publications that the session has made, in all its connections.
     published: AtomicU64,
+    /// Messages that were chosen for it and not pushed yet.
+    promised: AtomicU64,
+    /// How many the reader's window holds, and how many are in it.
+    window: AtomicU64,
+    in_flight: AtomicU64,
     /// Whether a publisher waits until the ring is emptier.
     has_waiters: AtomicBool,
     ring_messages: u64,
@@ -69,6 +76,7 @@ struct Inner {
     /// reader of the store waits for them, else it would read past them.
     unsettled: Vec<u64>,
     kept: Kept,
+    lent: Lent,
     /// The first entry that may be evicted.
     oldest_unsent: u64,
     waiters: Vec<Waker>,
@@ -104,6 +112,7 @@ impl SessionQueue {
                 spilled: true,
                 unsettled: Vec::new(),
                 kept: Kept::new(budget),
+                lent: Lent::default(),
                 oldest_unsent: next_seq,
                 waiters: Vec::new(),
                 taken_when_full: u64::MAX,
@@ -113,6 +122,9 @@ impl SessionQueue {
             taken_items: AtomicU64::new(0),
             overflowed: AtomicU8::new(0),
             published: AtomicU64::new(0),
+            promised: AtomicU64::new(0),
+            window: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
             has_waiters: AtomicBool::new(false),
             ring_messages: settings.ring_messages as u64,
             ring_bytes: settings.ring_bytes as u64,
@@ -169,12 +181,6 @@ impl SessionQueue {
         self.lock().kind
     }
 
-    /// Whether somebody reads, for the choice among shared subscribers.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.lock().connected
-    }
-
     /// How many messages wait, stored or not.
     #[must_use]
     pub fn depth(&self) -> u64 {
@@ -197,10 +203,25 @@ impl SessionQueue {
 
     /// Enters a run of messages; see [`Pushed`].
     pub fn push(&self, parcel: &Arc<Parcel>, start: u32, end: u32, manner: &Manner) -> Pushed {
+        self.enter(self.lock(), parcel, (start, end), manner)
+    }
+
+    /// The same, unless nobody reads: then nothing is entered.
+    pub(super) fn push_if_read(&self, parcel: &Arc<Parcel>, start: u32, end: u32, manner: &Manner) -> Option<Pushed> {
+        let inner = self.lock();
+        inner.connected.then(|| self.enter(inner, parcel, (start, end), manner))
+    }
+
+    fn enter(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        parcel: &Arc<Parcel>,
+        (start, end): (u32, u32),
+        manner: &Manner,
+    ) -> Pushed {
         let messages = u64::from(end - start);
         let bytes = parcel.run_bytes(start, end) as u64;
         let durable = parcel.durable_in(start, end, manner.qos);
-        let mut inner = self.lock();
         let mut pushed = match inner.kind {
             Kind::Persistent if durable > 0 && inner.connected && !self.may_keep(&inner, durable, bytes) => {
                 // What it has in flight cannot go, so the newest does.
@@ -210,6 +231,9 @@ impl SessionQueue {
             Kind::Persistent if durable > 0 => self.number(&mut inner, durable, bytes),
             _ => Pushed::default(),
         };
+        if let (Some(first), Some(group)) = (pushed.first_seq, &manner.group) {
+            inner.lent.enter(first, durable, group);
+        }
         if !inner.connected {
             return pushed;
         }
@@ -270,9 +294,9 @@ impl SessionQueue {
             if self.overflow == Overflow::DropNewest {
                 return pushed;
             }
-            let end = inner.next_seq.min(inner.oldest_unsent + count64);
-            pushed.evicted = (inner.oldest_unsent..end).collect();
-            inner.oldest_unsent = end;
+            let (oldest, next) = (inner.oldest_unsent, inner.next_seq);
+            pushed.evicted = inner.lent.evict(oldest, next, count64);
+            inner.oldest_unsent = pushed.evicted.last().map_or(next, |last| last + 1);
             inner.kept.forget(pushed.evicted.len() as u64);
         }
         pushed.first_seq = Some(inner.next_seq);
@@ -337,19 +361,21 @@ impl SessionQueue {
     }
 
     /// Ends reading. `next` is the first number that was not sent. What the
-    /// ring holds is stored, or lost by right.
-    pub fn disconnect(&self, next: u64) {
+    /// ring holds, which this gives, is stored or lost by right.
+    pub fn disconnect(&self, next: u64) -> VecDeque<Item> {
         let mut inner = self.lock();
         inner.connected = false;
         inner.spilled = true;
         inner.reader = None;
         inner.task = None;
-        inner.ring = VecDeque::new();
+        let ring = std::mem::take(&mut inner.ring);
         inner.oldest_unsent = next;
+        inner.lent.forget_below(next);
         self.forget_ring(&mut inner);
         let waiters = std::mem::take(&mut inner.waiters);
         drop(inner);
         waiters.into_iter().for_each(Waker::wake);
+        ring
     }
 
     /// Hands over what waits, or leaves `waker` to be woken. `next` is the
@@ -404,9 +430,11 @@ impl SessionQueue {
     }
 
     /// Counts entries of the store that are finished.
-    pub fn finished(&self, count: u64) {
-        if count > 0 {
-            self.lock().kept.forget(count);
+    pub fn finished(&self, finished: &[u64]) {
+        if !finished.is_empty() {
+            let mut inner = self.lock();
+            inner.kept.forget(finished.len() as u64);
+            inner.lent.finish(finished);
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::router::{self, Group, Readiness, Stamp};
+use crate::mqtt::Qos;
+use crate::router::{self, Group, Readiness, Stamp, Subscription};
 
-use super::{Kind, Manner, SessionQueue};
+use super::{Manner, SessionQueue};
 
 /// A session queue as the router knows it: equal when the session is the same.
 #[derive(Clone, Debug)]
@@ -53,9 +54,15 @@ impl Route {
                 qos: recipient.qos,
                 retain_as_published: recipient.retain_as_published,
                 ids: (!recipient.ids.is_empty()).then(|| recipient.ids.as_slice().into()),
+                group: None,
             },
         });
         Self { recipients: recipients.collect(), groups: found.groups.iter().cloned().collect(), stamp }
+    }
+
+    /// A route to one group alone.
+    pub(super) fn of_group(group: Group<Mailbox>, stamp: Stamp) -> Self {
+        Self { recipients: Box::default(), groups: Box::new([group]), stamp }
     }
 
     /// Whether nobody receives.
@@ -65,23 +72,39 @@ impl Route {
     }
 }
 
-/// Chooses the member of a group that receives the next message.
-pub(super) fn choose(group: &Group<Mailbox>) -> Option<Recipient> {
-    let member = group.pick(|mailbox| {
-        if mailbox.0.is_connected() {
-            Readiness::Ready
-        } else if mailbox.0.kind() == Kind::Persistent {
-            Readiness::Waiting(usize::try_from(mailbox.0.depth()).unwrap_or(usize::MAX))
-        } else {
-            Readiness::Absent
+/// Chooses the member of a group that receives the next message. Its queue is
+/// promised one: [`SessionQueue::keep_promise`] is due when it has come, or is
+/// given to another.
+pub(super) fn choose(group: &Group<Mailbox>, qos: Qos) -> Option<Recipient> {
+    choose_among(group, |member| member.handle.0.readiness(qos.min(member.options.qos)))
+}
+
+/// The same without one member, and, unless `away_too`, without those that are
+/// away.
+pub(super) fn choose_other(group: &Group<Mailbox>, qos: Qos, except: &Mailbox, away_too: bool) -> Option<Recipient> {
+    choose_among(group, |member| {
+        if member.handle == *except {
+            return Readiness::Absent;
         }
-    })?;
-    Some(Recipient {
-        queue: Arc::clone(&member.handle.0),
-        manner: Manner {
-            qos: member.options.qos,
-            retain_as_published: member.options.retain_as_published,
-            ids: member.id.map(|id| [id].as_slice().into()),
-        },
+        match member.handle.0.readiness(qos.min(member.options.qos)) {
+            Readiness::Waiting(_) if !away_too => Readiness::Absent,
+            readiness => readiness,
+        }
     })
+}
+
+fn choose_among(
+    group: &Group<Mailbox>,
+    readiness: impl FnMut(&Subscription<Mailbox>) -> Readiness,
+) -> Option<Recipient> {
+    let member = group.pick(readiness)?;
+    let queue = Arc::clone(&member.handle.0);
+    queue.promise();
+    let manner = Manner {
+        qos: member.options.qos,
+        retain_as_published: member.options.retain_as_published,
+        ids: member.id.map(|id| [id].as_slice().into()),
+        group: Some(group.filter().clone()),
+    };
+    Some(Recipient { queue, manner })
 }

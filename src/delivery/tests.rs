@@ -50,7 +50,7 @@ fn parcel(qos: Qos, count: usize) -> Arc<Parcel> {
 }
 
 fn manner(qos: Qos) -> Manner {
-    Manner { qos, retain_as_published: false, ids: None }
+    Manner { qos, retain_as_published: false, ids: None, group: None }
 }
 
 fn settings() -> Settings {

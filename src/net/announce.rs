@@ -46,8 +46,7 @@ impl Voice {
         if turn.is_empty() {
             return;
         }
-        let counter = mailbox.0.count_published(u64::from(turn.len()));
-        let mut fanout = turn.finish(Publisher { uid, counter, now });
+        let mut fanout = turn.finish(Publisher { queue: &mailbox.0, now });
         while fanout.advance() == Progress::More {}
         let batch = fanout.take_batch();
         debug_assert!(batch.is_empty(), "QoS 0 is never stored");

@@ -455,7 +455,7 @@ impl Connecting {
         if let Some(will) = session.take_will() {
             connection::publish_will(&self.node, domain, &mailbox, rights, &will);
         }
-        connection::end_session(domain, session, &mailbox);
+        connection::end_session(domain, session, &mailbox, self.node.clock.unix_millis());
     }
 }
 

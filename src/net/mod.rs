@@ -27,6 +27,7 @@ mod stream;
 mod terms;
 mod tls;
 mod websocket;
+mod written;
 
 pub use announce::Voice;
 pub use census::{Census, Count};

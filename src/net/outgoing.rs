@@ -7,16 +7,16 @@
 //! its bytes are in the output, or when it is dropped by right.
 
 use std::collections::VecDeque;
-use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::codec::{self, Outgoing as Publish};
-use crate::delivery::{Item, Manner, MessageRef, Parcel, Reading, Run, SessionQueue};
-use crate::mqtt::{Qos, TopicName, Version};
+use crate::delivery::{Item, Left, Manner, MessageRef, Parcel, Reading, Run, SessionQueue};
+use crate::mqtt::{Qos, TopicFilter};
 use crate::session::{InFlight, Session, Stage};
-use crate::store::{Position, QueueEntry, Queued, Store};
+use crate::store::{Position, Queued, Store};
 use crate::telemetry::metrics::Counter;
+
+use super::written::{write_entry, write_message};
 
 /// The most bytes of output gathered in one turn.
 const OUTPUT: usize = 256 * 1024;
@@ -90,6 +90,17 @@ pub(super) struct Outgoing {
     next: u64,
     /// Retained messages that were found.
     found: VecDeque<Found>,
+    /// Messages of groups in flight that no store holds.
+    lent: VecDeque<InFlightOfGroup>,
+}
+
+/// A message of QoS 1 that was sent to a member of a group.
+#[derive(Debug)]
+struct InFlightOfGroup {
+    packet_id: u16,
+    parcel: Arc<Parcel>,
+    index: u32,
+    group: TopicFilter,
 }
 
 impl Outgoing {
@@ -113,6 +124,51 @@ impl Outgoing {
     /// Whether nothing waits here.
     pub(super) fn is_empty(&self) -> bool {
         self.resend.is_empty() && self.front.is_empty() && self.items.is_empty() && self.held.is_empty()
+    }
+
+    /// A message was acknowledged.
+    pub(super) fn let_go(&mut self, packet_id: u16) {
+        if let Some(index) = self.lent.iter().position(|lent| lent.packet_id == packet_id) {
+            self.lent.remove(index);
+        }
+    }
+
+    /// What was taken for groups and is not with the client for good, in the
+    /// order of the queue: QoS 1 in flight that no store holds, and what was not
+    /// sent, here and in the rest of the `ring`.
+    pub(super) fn leave(&mut self, ring: VecDeque<Item>) -> Vec<Left> {
+        let mut left = Vec::new();
+        let mut leave = |parcel: &Parcel, index, group: &TopicFilter, seq| {
+            let Some(message) = parcel.stored(index) else { return };
+            let retain = parcel.message(index).is_some_and(|message| message.retain);
+            left.push(Left { message: Arc::new(message), retain, group: group.clone(), seq });
+        };
+        for InFlightOfGroup { parcel, index, group, .. } in self.lent.drain(..) {
+            leave(&parcel, index, &group, None);
+        }
+        for Held { parcel, index, manner, seq } in &self.held {
+            manner.group.iter().for_each(|group| leave(parcel, *index, group, *seq));
+        }
+        let (at, numbered) = (self.at, self.numbered);
+        for (place, item) in self.items.iter().chain(&ring).enumerate() {
+            let Item::Run(run) = item else { continue };
+            let Some(group) = &run.manner.group else { continue };
+            let (at, mut numbered) = if place == 0 && !self.items.is_empty() { (at, numbered) } else { (0, 0) };
+            for index in run.start + at..run.end {
+                let is_numbered = run.parcel.qos(index).min(run.manner.qos) > Qos::AtMostOnce;
+                // What is stored apart is read from there.
+                if !(run.stored_apart && is_numbered) {
+                    leave(
+                        &run.parcel,
+                        index,
+                        group,
+                        run.first_seq.filter(|_| is_numbered).map(|first| first + numbered),
+                    );
+                }
+                numbered += u64::from(is_numbered);
+            }
+        }
+        left
     }
 
     /// Gives the retained messages that belong in the place of a marker.
@@ -313,6 +369,10 @@ impl Outgoing {
             return true;
         }
         let Some(packet_id) = drain.session.outbound_mut().begin(seq, qos) else { return false };
+        if let (Some(group), Qos::AtLeastOnce, None) = (&run.manner.group, qos, seq) {
+            let (parcel, index) = run.parcel.hold(index);
+            self.lent.push_back(InFlightOfGroup { packet_id, parcel, index, group: group.clone() });
+        }
         write_message(drain, message, born, &run.manner, qos, Some(packet_id));
         true
     }
@@ -372,101 +432,4 @@ fn is_over(message: &MessageRef<'_>, born: u64, now: u64) -> bool {
 fn leave_out(drain: &mut Drain<'_>, seq: Option<u64>) {
     Counter::DroppedExpired.one();
     seq.into_iter().for_each(|seq| drain.session.outbound_mut().skip(seq));
-}
-
-/// Writes a message of a parcel: its frame as it lies there, patched, when the
-/// shape is the common one; else from its parts.
-fn write_message(
-    drain: &mut Drain<'_>,
-    message: &MessageRef<'_>,
-    born: u64,
-    manner: &Manner,
-    qos: Qos,
-    packet_id: Option<u16>,
-) {
-    let version = drain.session.terms().version;
-    let retain = manner.retain_as_published && message.retain;
-    let limit = drain.session.terms().max_packet_out as usize;
-    if !version.is_v5() && qos == message.qos && !retain && !message.apart {
-        let at = drain.out.len();
-        drain.out.extend_from_slice(message.frame);
-        if let Some(packet_id) = packet_id {
-            let from = at + message.packet_id_at;
-            if let Some(place) = drain.out.get_mut(from..from + 2) {
-                place.copy_from_slice(&packet_id.to_be_bytes());
-            }
-        }
-        count_sent(qos, message.payload);
-        return;
-    }
-    let expiry = message.expiry.map(|seconds| born + u64::from(seconds) * 1000);
-    let ids: Vec<u32> = manner.ids.iter().flat_map(|ids| ids.iter().copied().map(NonZeroU32::get)).collect();
-    let Some(topic) = std::str::from_utf8(message.topic).ok().and_then(|topic| TopicName::new(topic).ok()) else {
-        return;
-    };
-    let shape = Shape { topic, qos, retain, packet_id, dup: false, expires_at: expiry, ids: &ids };
-    write_shaped(drain, version, limit, &shape, message.properties, message.payload);
-}
-
-fn write_entry(drain: &mut Drain<'_>, entry: &QueueEntry, qos: Qos, packet_id: Option<u16>, dup: bool) {
-    let version = drain.session.terms().version;
-    let limit = drain.session.terms().max_packet_out as usize;
-    let message = &entry.message;
-    let Ok(topic) = TopicName::new(&message.topic) else { return };
-    let ids = &entry.subscription_ids;
-    let shape = Shape { topic, qos, retain: entry.retain, packet_id, dup, expires_at: message.expires_at, ids };
-    write_shaped(drain, version, limit, &shape, &message.properties, &message.payload);
-}
-
-struct Shape<'a> {
-    topic: TopicName<'a>,
-    qos: Qos,
-    retain: bool,
-    packet_id: Option<u16>,
-    dup: bool,
-    expires_at: Option<u64>,
-    ids: &'a [u32],
-}
-
-fn write_shaped(
-    drain: &mut Drain<'_>,
-    version: Version,
-    limit: usize,
-    shape: &Shape<'_>,
-    properties: &[u8],
-    payload: &[u8],
-) {
-    let publish = Publish {
-        dup: shape.dup,
-        qos: shape.qos,
-        retain: shape.retain,
-        packet_id: shape.packet_id.and_then(NonZeroU16::new),
-        topic: shape.topic,
-        alias: None,
-        expiry: shape.expires_at.map(|at| remaining(at, drain.now)),
-        subscription_ids: shape.ids,
-        properties,
-        payload,
-    };
-    if codec::publish::encoded_len(version, &publish) > limit {
-        // [MQTT-3.1.2-25]: as if it had been sent and answered.
-        Counter::DroppedLarge.one();
-        if let Some(id) = shape.packet_id {
-            drain.session.outbound_mut().abandon_id(id);
-        }
-        return;
-    }
-    codec::publish::encode(drain.out, version, &publish);
-    count_sent(shape.qos, payload);
-}
-
-fn count_sent(qos: Qos, payload: &[u8]) {
-    Counter::sent(qos.bits()).one();
-    Counter::PublishBytesSent.add(payload.len() as u64);
-}
-
-/// Whole seconds left, at least one: what has expired is not sent
-/// [MQTT-3.3.2-6].
-fn remaining(at: u64, now: u64) -> u32 {
-    u32::try_from(at.saturating_sub(now).div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }

@@ -123,7 +123,7 @@ pub fn due(node: &Node, due: &Due) {
             if let Some(will) = session.take_will() {
                 connection::publish_will(node, domain, &mailbox, rights, &will);
             }
-            connection::end_session(domain, session, &mailbox);
+            connection::end_session(domain, session, &mailbox, node.clock.unix_millis());
         }
         Event::Will => {
             let found = domain.registry.with_parked(key, *generation, |parked| {

@@ -35,7 +35,9 @@ impl<R> Clone for Group<R> {
 pub enum Readiness {
     /// It is connected, and its window has room.
     Ready,
-    /// It would keep the message; this many wait already.
+    /// It is connected, and this many wait for room already.
+    Busy(usize),
+    /// It is away and would keep the message; this many wait already.
     Waiting(usize),
     /// It would lose the message.
     Absent,
@@ -54,29 +56,33 @@ impl<R> Group<R> {
         self.members.as_slice()
     }
 
-    /// Chooses who gets a message: the next member that is ready, else the
-    /// one that waits with the shortest queue, else nobody. All members are
-    /// asked only while none is ready.
+    /// Chooses who gets a message: the next member that is ready, else the busy
+    /// one with the shortest queue, else the one that is away with the shortest
+    /// queue, else nobody. A busy member comes first because it will have the
+    /// message soon, and one that is away perhaps never. All members are asked
+    /// only while none is ready.
     ///
     /// Publishers on several threads may take the same turn; the load then
     /// evens out a message later, and no message is lost or doubled.
-    pub fn pick(&self, mut readiness: impl FnMut(&R) -> Readiness) -> Option<&Subscription<R>> {
+    pub fn pick(&self, mut readiness: impl FnMut(&Subscription<R>) -> Readiness) -> Option<&Subscription<R>> {
         let members = self.members();
         let start = self.turn.load(Ordering::Relaxed).checked_rem(members.len())?;
         let (before, behind) = members.split_at_checked(start)?;
-        let mut shortest = None;
+        let mut shortest: Option<((bool, usize), &Subscription<R>)> = None;
         for (passed, member) in behind.iter().chain(before).enumerate() {
-            match readiness(&member.handle) {
+            let rank = match readiness(member) {
                 Readiness::Ready => {
                     // Behind the one that was chosen, so that the neighbour of
                     // a busy member gets no double share.
                     self.turn.store(start + passed + 1, Ordering::Relaxed);
                     return Some(member);
                 }
-                Readiness::Waiting(length) if shortest.is_none_or(|(other, _)| length < other) => {
-                    shortest = Some((length, member));
-                }
-                Readiness::Waiting(_) | Readiness::Absent => {}
+                Readiness::Busy(length) => (false, length),
+                Readiness::Waiting(length) => (true, length),
+                Readiness::Absent => continue,
+            };
+            if shortest.is_none_or(|(best, _)| rank < best) {
+                shortest = Some((rank, member));
             }
         }
         shortest.map(|(_, member)| member)

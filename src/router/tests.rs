@@ -176,7 +176,7 @@ fn a_group_takes_turns_among_those_who_are_ready() {
     router.subscribe(&filter("$share/g/a"), 2, qos(Qos::ExactlyOnce), None);
     let first = route(&router, "a");
     let second = route(&router, "a");
-    let busy = |&member: &u32| if member == 1 { Readiness::Waiting(0) } else { Readiness::Ready };
+    let busy = |member: &Subscription<u32>| if member.handle == 1 { Readiness::Busy(0) } else { Readiness::Ready };
     let picked: Vec<_> = [&first, &second, &first, &first, &second, &second]
         .iter()
         .map(|route| route.groups[0].pick(busy).unwrap().handle)
@@ -190,7 +190,8 @@ fn a_group_that_is_away_leaves_the_message_with_the_shortest_queue() {
     let router = router(&[("$share/g/a", 0), ("$share/g/a", 1), ("$share/g/a", 2)]);
     let route = route(&router, "a");
     let waiting = |lengths: [Option<usize>; 3]| {
-        let readiness = |&member: &u32| lengths[member as usize].map_or(Readiness::Absent, Readiness::Waiting);
+        let readiness =
+            |member: &Subscription<u32>| lengths[member.handle as usize].map_or(Readiness::Absent, Readiness::Waiting);
         route.groups[0].pick(readiness).map(|member| member.handle)
     };
     assert_eq!(waiting([Some(3), Some(1), Some(2)]), Some(1));

@@ -174,6 +174,12 @@ impl Outbound {
         }
     }
 
+    /// Ends a message without an answer that the queue has let go of already.
+    pub fn forget(&mut self, seq: u64) {
+        self.abandon(seq);
+        self.finished.retain(|finished| *finished != seq);
+    }
+
     /// Ends a message by its packet identifier, without an answer.
     pub fn abandon_id(&mut self, packet_id: u16) {
         if let Some((index, _)) = self.find(packet_id) {

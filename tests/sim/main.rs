@@ -11,4 +11,5 @@
 mod broker;
 mod client;
 mod pair;
+mod shared;
 mod wire;

@@ -1,10 +1,11 @@
 //! How a connection ends: the last words, the will, the session.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::{ConnAck, Disconnect, PropertiesBuf};
-use crate::delivery::{Domain, EPOCH, Mailbox, Parked, Progress, Publisher};
+use crate::delivery::{Domain, EPOCH, Item, Mailbox, Parked, Progress, Publisher};
 use crate::identity::policy::Rights;
 use crate::identity::switch::OnForbiddenPublish;
 use crate::mqtt::{MessageId, ReasonCode};
@@ -14,7 +15,7 @@ use crate::telemetry::metrics::Counter;
 
 use super::super::shared::{Due, Event, Node, Resting};
 use super::super::{encode, remember, websocket};
-use super::{Connection, Ending};
+use super::{Connection, Ending, Parts, heritage};
 
 /// How long a socket is kept to let the last words arrive.
 const LINGER: Duration = Duration::from_millis(500);
@@ -100,10 +101,25 @@ impl Connection {
         self.log(&ending, &session);
         self.say_goodbye(&ending, &mut session);
         let next = self.parts.outgoing.lowest_unsent();
-        self.parts.queue.disconnect(next);
+        let ring = self.parts.queue.disconnect(next);
+        self.leave_to_others(&ending, &mut session, ring);
         let will_waits = self.settle_will(&ending, &mut session);
         session.detach();
         self.give_back(session, next, will_waits);
+    }
+
+    /// Members of shared subscriptions get what this one has not done, unless
+    /// its client is back already or everybody leaves.
+    fn leave_to_others(&mut self, ending: &Ending, session: &mut Session, ring: VecDeque<Item>) {
+        let stays = match ending {
+            Ending::TakenOver => session.is_resumable(),
+            Ending::ShutDown => true,
+            _ => false,
+        };
+        if !stays {
+            let Parts { domain, mailbox, outgoing, node, .. } = &mut self.parts;
+            heritage::leave(domain, mailbox, session, outgoing, ring, node.clock.unix_millis());
+        }
     }
 
     /// A fan-out that began is completed: its messages were taken over.
@@ -206,12 +222,13 @@ impl Connection {
         None
     }
 
-    fn give_back(&self, session: Box<Session>, next: u64, will_waits: Option<u32>) {
+    fn give_back(&self, mut session: Box<Session>, next: u64, will_waits: Option<u32>) {
+        let now = self.parts.node.clock.unix_millis();
         let domain = &self.parts.domain;
         let key = &self.parts.admission.session_key;
         let generation = self.parts.generation;
         if !session.is_resumable() {
-            end_session(domain, &session, &self.parts.mailbox);
+            end_session(domain, &mut session, &self.parts.mailbox, now);
             domain.registry.hand_back(key, generation, None);
             return;
         }
@@ -232,10 +249,12 @@ impl Connection {
     }
 }
 
-/// Takes a session out of the router and the store.
-pub(in crate::net) fn end_session(domain: &Domain<Resting>, session: &Session, mailbox: &Mailbox) {
+/// Takes a session out of the router and the store. What it was to do as a
+/// member of groups goes to the other members.
+pub(in crate::net) fn end_session(domain: &Domain<Resting>, session: &mut Session, mailbox: &Mailbox, now: u64) {
     domain.unsubscribe(session.subscriptions().iter().map(|subscription| &subscription.filter), mailbox);
     if session.is_stored() {
+        heritage::bequeath(domain, mailbox, session, now);
         let mut batch = Batch::default();
         let (tenant, client) = (domain.tenant(), session.client_id());
         remember::ended(&mut batch, tenant, client, mailbox.0.uid(), session.subscriptions().iter());
@@ -260,7 +279,7 @@ pub(in crate::net) fn publish_will(
     Counter::WillsPublished.one();
     let now = node.clock.unix_millis();
     let uid = mailbox.0.uid();
-    let publisher = Publisher { uid, counter: mailbox.0.count_published(1), now };
+    let publisher = Publisher { queue: &mailbox.0, now };
     if message.retain {
         let id = MessageId { publisher: uid.0, epoch: EPOCH, counter: mailbox.0.count_published(1) };
         let log = || domain.append(Batch { ops: vec![remember::retained(domain.tenant(), &message)] });

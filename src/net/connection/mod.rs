@@ -14,6 +14,7 @@
 //! recipients work meanwhile (the measurements are in the manual, `handover`).
 
 mod conclude;
+mod heritage;
 mod pace;
 mod review;
 mod search;
@@ -430,6 +431,9 @@ impl Connection {
             sent.map_err(|error| lost(&error))?;
         }
         self.note_finished();
+        if let Some(session) = &self.session {
+            self.parts.queue.note_window(session.terms().send_window, session.outbound().unfinished());
+        }
         Ok(())
     }
 

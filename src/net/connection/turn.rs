@@ -12,7 +12,7 @@ use crate::codec::{self, DecodeError, Frame, Packet, PacketType};
 use crate::delivery::{Fanout, Progress, Publisher};
 use crate::identity::switch::{OnForbiddenPublish, OnForbiddenSubscribe, Retain};
 use crate::mqtt::{MessageView, ReasonCode, RetainHandling, TopicName};
-use crate::session::{Answer, Grant, Inbound, Output, Violation, Wish};
+use crate::session::{Acknowledged, Answer, Grant, Inbound, Output, Violation, Wish};
 use crate::store::{Batch, Op, Position};
 use crate::telemetry::metrics::Counter;
 
@@ -178,7 +178,9 @@ impl Connection {
         let Some(session) = &mut self.session else { return Ok(()) };
         match packet {
             Packet::Ack(ack) => {
-                session.on_acknowledgement(&ack).map_err(Ending::Violated)?;
+                if let Acknowledged::Finished { .. } = session.on_acknowledgement(&ack).map_err(Ending::Violated)? {
+                    self.parts.outgoing.let_go(ack.packet_id.get());
+                }
                 return Ok(());
             }
             other => session.handle_packet(other).map_err(Ending::Violated)?,
@@ -265,8 +267,7 @@ impl Connection {
             return false;
         }
         let now = self.parts.node.clock.unix_millis();
-        let counter = self.parts.queue.count_published(u64::from(buffers.turn.len()));
-        let mut fanout = buffers.turn.finish(Publisher { uid: self.parts.queue.uid(), counter, now });
+        let mut fanout = buffers.turn.finish(Publisher { queue: &self.parts.queue, now });
         if fanout.advance() == Progress::More {
             self.fanout = Some(Box::new(fanout));
             cx.waker().wake_by_ref();
@@ -310,7 +311,7 @@ impl Connection {
             return;
         }
         let finished: Vec<u64> = finished.collect();
-        self.parts.queue.finished(count);
+        self.parts.queue.finished(&finished);
         let up_to = session.outbound().oldest().map_or(unsent, |oldest| oldest.min(unsent));
         // What is finished behind a message that is not ends here too: one that
         // is never acknowledged must not keep all others in the store.

@@ -15,6 +15,7 @@ mod older;
 mod publish;
 mod quality;
 mod retained;
+mod shared;
 mod statements_3_1_1;
 mod subscribe;
 mod sys;
