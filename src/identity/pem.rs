@@ -26,6 +26,12 @@ pub enum PemError {
         /// Counts from 1.
         number: usize,
     },
+    /// Nothing stands between the markers.
+    #[error("certificate {number} is empty: nothing stands between its markers; copy it again, whole")]
+    Empty {
+        /// Counts from 1.
+        number: usize,
+    },
     /// A private key where a certificate belongs.
     #[error("it holds a private key and no certificate; give the certificate's file")]
     PrivateKey,
@@ -82,7 +88,8 @@ fn decode(body: &str, number: usize) -> Result<CertificateDer<'static>, PemError
         pem.push(character);
     }
     pem.push_str("\n-----END CERTIFICATE-----\n");
-    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| PemError::Base64 { number })
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| PemError::Base64 { number })?;
+    if der.is_empty() { Err(PemError::Empty { number }) } else { Ok(der) }
 }
 
 #[cfg(test)]
@@ -132,6 +139,7 @@ mod tests {
             (&request, PemError::NoCertificate),
             (&cut, PemError::CutOff { number: 1 }),
             (&damaged, PemError::Base64 { number: 1 }),
+            ("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", PemError::Empty { number: 1 }),
         ] {
             assert_eq!(certificates(text.as_bytes()), Err(error), "{text:?}");
         }
