@@ -12,6 +12,7 @@ mod flood;
 mod mutual;
 mod node;
 mod peer;
+mod records;
 mod revocation;
 mod silence;
 mod stage;

@@ -91,7 +91,7 @@ impl Transport {
             Ok(closed) => closed,
             Err(error) => {
                 // The alert that says why; one attempt is all it gets.
-                let _ = write_some(tls, &self.socket);
+                let _ = write_some(tls, NonBlocking(&self.socket));
                 return Poll::Ready(Err(error));
             }
         };
@@ -110,7 +110,7 @@ impl Transport {
         if let Some(tls) = &mut self.tls {
             tls.writer().write_all(bytes)?;
             Counter::TlsRecordsSent.add(bytes.len().div_ceil(16_384) as u64);
-            return write_some(tls, &self.socket);
+            return write_some(tls, NonBlocking(&self.socket));
         }
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -130,7 +130,7 @@ impl Transport {
         while !self.is_clean() {
             ready!(self.socket.poll_write_ready(cx))?;
             match &mut self.tls {
-                Some(tls) => write_some(tls, &self.socket)?,
+                Some(tls) => write_some(tls, NonBlocking(&self.socket))?,
                 None => self.write_left()?,
             }
         }
@@ -156,7 +156,7 @@ impl Transport {
     pub(in crate::net) fn close_notify(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
-            let _ = write_some(tls, &self.socket);
+            let _ = write_some(tls, NonBlocking(&self.socket));
         }
     }
 
@@ -205,9 +205,9 @@ fn take_plaintext(tls: &mut ServerConnection, into: &mut Vec<u8>) -> io::Result<
     }
 }
 
-fn write_some(tls: &mut ServerConnection, socket: &TcpStream) -> io::Result<()> {
+fn write_some(tls: &mut ServerConnection, mut socket: impl Write) -> io::Result<()> {
     while tls.wants_write() {
-        match tls.write_tls(&mut NonBlocking(socket)) {
+        match tls.write_tls(&mut socket) {
             Ok(_) => Counter::SocketWrites.one(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
@@ -232,3 +232,6 @@ impl Write for NonBlocking<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
