@@ -233,11 +233,13 @@ fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Stor
         Arc::new(Domain::new(tenant.clone(), bounds, Arc::clone(&charged), store, uids))
     });
     let tasks = Tasks::new();
+    let refusals = Refusals::new(DEFAULT_KEPT);
+    refusals.limit_lines(settings.net.max_refusal_lines);
     Node {
         clock,
         settings: arc_swap::ArcSwap::from_pointee(settings.net),
         trust,
-        refusals: Arc::new(Refusals::new(DEFAULT_KEPT)),
+        refusals: Arc::new(refusals),
         store,
         domains,
         agenda: Arc::new(Agenda::default()),
@@ -315,6 +317,7 @@ impl Handle {
             let tenant = listener.scope.default_tenant.as_ref();
             tls.store(Arc::new(ListenerTls::new(&parts, &change.snapshot, tenant).map_err(unusable)?));
         }
+        self.node.refusals.limit_lines(settings.net.max_refusal_lines);
         self.node.settings.store(Arc::new(settings.net.clone()));
         self.node.live.tell_all(Command::Recheck);
         self.reloaded.notify_one();

@@ -89,6 +89,7 @@ impl Handle {
             ("limits.max_connect_bytes", count(net.max_connect_bytes)),
             ("limits.max_password_checks", count(net.max_password_checks)),
             ("limits.max_memory", net.max_memory.of(self.node.overload.total()) as f64),
+            ("limits.max_refusal_lines", net.max_refusal_lines.into()),
             ("limits.max_lag", net.max_lag.as_secs_f64()),
             ("session.max_inflight", net.max_inflight.into()),
             ("session.receive_maximum", net.receive_maximum.into()),

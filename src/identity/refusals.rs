@@ -2,12 +2,17 @@
 //!
 //! What lives here: the one place that writes a refusal or an acceptance to
 //! the log. What does not: deciding (`admission`, `verifier`). Invariant: each
-//! verdict is logged once, and the ring never holds more than its bound.
+//! verdict is counted and logged once, but for a flood of refusals, which gets
+//! a line that says how many more there were; the ring never holds more than its
+//! bound.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::telemetry::gate::Gate;
 
 use super::admission::{Admission, Peer};
 use super::reason::Reason;
@@ -23,7 +28,12 @@ pub struct Refusals {
     ring: Mutex<VecDeque<Arc<Refusal>>>,
     counts: Vec<AtomicU64>,
     accepted: AtomicU64,
+    lines: Gate,
 }
+
+/// The kind of lines about connections that broke the protocol, behind those of
+/// the reasons.
+const ENDING: usize = Reason::ALL.len();
 
 impl Default for Refusals {
     fn default() -> Self {
@@ -40,13 +50,44 @@ impl Refusals {
             ring: Mutex::new(VecDeque::new()),
             counts: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             accepted: AtomicU64::new(0),
+            lines: Gate::new(ENDING + 1),
+        }
+    }
+
+    /// Lets so many lines through within a second, for each reason and source
+    /// network; 0 = all.
+    pub fn limit_lines(&self, most: u32) {
+        self.lines.open(most);
+    }
+
+    /// Whether a line is written about a client at `address` that broke the
+    /// protocol.
+    #[must_use]
+    pub fn may_tell_of_ending(&self, address: IpAddr, now: SystemTime) -> bool {
+        self.lines.admits(ENDING, Some(address), now)
+    }
+
+    /// Tells of the lines that were held back since the last call.
+    pub fn tell_of_held_back(&self) {
+        for (kind, count) in self.lines.held_back() {
+            let reason = Reason::ALL.get(kind).map_or("protocol_breach", |reason| reason.as_str());
+            tracing::warn!(
+                target: "certus::audit",
+                reason,
+                count,
+                "{count} more lines with the reason {reason} were left out; \
+                 certus_refusals_total and certus_violations_total count all, limits.max_refusal_lines bounds the lines"
+            );
         }
     }
 
     /// Logs, counts and keeps a refusal.
     pub fn record(&self, refusal: impl Into<Arc<Refusal>>) -> Arc<Refusal> {
         let refusal = refusal.into();
-        log_refusal(&refusal);
+        let address = refusal.peer.map(|peer| peer.ip());
+        if self.lines.admits(refusal.reason.index(), address, refusal.time) {
+            log_refusal(&refusal);
+        }
         if let Some(count) = self.counts.get(refusal.reason.index()) {
             count.fetch_add(1, Ordering::Relaxed);
         }

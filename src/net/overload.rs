@@ -18,6 +18,9 @@ use super::shared::Node;
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(200);
 
+/// Steps between two summaries of the log lines that were left out.
+const SUMMARY: u32 = 5;
+
 /// What the watches said last.
 #[derive(Debug)]
 pub struct Overload {
@@ -107,11 +110,14 @@ impl Overload {
 /// Watches until `tasks` is told to stop.
 pub async fn watch(node: Arc<Node>, tasks: Tasks) {
     let mut stop = tasks.stop_signal();
-    loop {
+    for step in 1_u32.. {
         let due = node.clock.now() + STEP;
         tokio::select! {
             () = stop.stopped() => return,
             () = tokio::time::sleep_until(due.into()) => {}
+        }
+        if step.is_multiple_of(SUMMARY) {
+            node.refusals.tell_of_held_back();
         }
         let settings = node.settings.load();
         // A timer counts in whole milliseconds.

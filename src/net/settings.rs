@@ -61,6 +61,9 @@ pub struct Settings {
     /// Resident memory above which newcomers are turned away and publishers
     /// are read less.
     pub max_memory: Amount,
+    /// Log lines within a second about refused connections, for each reason
+    /// and source network, and five times as many for each reason; 0 = no bound.
+    pub max_refusal_lines: u32,
     /// How late a turn may come before newcomers are turned away.
     pub max_lag: Duration,
     /// Outgoing QoS 1 and 2 messages in flight per client (MQTT-QOS-05).
@@ -102,6 +105,7 @@ impl Default for Settings {
             max_connect_bytes: 64 * 1024,
             max_password_checks: 64,
             max_memory: Amount::Percent(80),
+            max_refusal_lines: 20,
             max_lag: Duration::from_secs(1),
             max_inflight: 64,
             receive_maximum: 1024,
