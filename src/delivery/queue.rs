@@ -336,13 +336,19 @@ impl SessionQueue {
         wake.into_iter().for_each(Waker::wake);
     }
 
-    /// Gives numbers to `count` entries that the reader itself makes.
-    pub fn reserve(&self, count: u64, bytes: u64) -> u64 {
+    /// Gives numbers to `count` entries that the reader itself makes; nothing,
+    /// and they are counted as dropped, where so many may not be kept.
+    pub fn reserve(&self, count: u64, bytes: u64) -> Option<u64> {
         let mut inner = self.lock();
+        let entries = u32::try_from(count).unwrap_or(u32::MAX);
+        if !self.may_keep(&inner, entries, bytes) {
+            self.cause(&inner, entries, bytes).add(count);
+            return None;
+        }
         let first = inner.next_seq;
         inner.next_seq += count;
         inner.kept.add(count, bytes);
-        first
+        Some(first)
     }
 
     /// Puts a marker behind everything that waits.

@@ -41,6 +41,10 @@ pub struct RetainedMessages {
     max_bytes: usize,
 }
 
+/// Topics that a scan looks at in one go, and the bytes that it finds about.
+const SLICE: usize = 1024;
+const SLICE_BYTES: usize = 256 * 1024;
+
 /// Where a scan for a new subscription stands.
 #[derive(Clone, Debug)]
 pub struct Scan {
@@ -146,11 +150,11 @@ impl RetainedMessages {
         }
     }
 
-    /// Looks at up to `limit` topics and adds what matches to `found`. Answers
-    /// whether the scan is complete.
-    pub fn scan(&self, scan: &mut Scan, limit: usize, now: u64, found: &mut Vec<Arc<StoredMessage>>) -> bool {
+    /// Looks at a slice of the topics and adds what matches to `found`.
+    /// Answers whether the scan is complete.
+    pub fn scan(&self, scan: &mut Scan, now: u64, found: &mut Vec<Arc<StoredMessage>>) -> bool {
         let Some(shard) = self.shard(scan.shard) else { return true };
-        let slice = shard.scan(&scan.filter, scan.after.as_deref(), limit);
+        let slice = shard.scan(&scan.filter, scan.after.as_deref(), SLICE, SLICE_BYTES);
         drop(shard);
         let fresh = slice.found.into_iter().map(|(_, message)| message).filter(|message| !is_expired(message, now));
         found.extend(fresh);

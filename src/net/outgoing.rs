@@ -64,7 +64,7 @@ struct Held {
     seq: Option<u64>,
 }
 
-/// Retained messages in the place of a marker.
+/// Retained messages in the place of a marker: a slice of them.
 #[derive(Debug)]
 pub(super) struct Found {
     /// The marker's number.
@@ -73,6 +73,8 @@ pub(super) struct Found {
     pub behind: u64,
     /// The messages.
     pub messages: Vec<Queued>,
+    /// Whether the marker's place is filled: there are no more.
+    pub complete: bool,
 }
 
 /// What was taken from the queue and not sent.
@@ -181,6 +183,12 @@ impl Outgoing {
         self.found.is_empty() && self.front.is_empty()
     }
 
+    /// Lets go of retained messages that are not sent here any more.
+    pub(super) fn forget_found(&mut self) {
+        self.found.clear();
+        self.front.clear();
+    }
+
     /// Lets go of memory that a burst needed, or that an idle client does not.
     pub(super) fn shrink(&mut self, most: usize) {
         if self.is_empty() && self.found.is_empty() && self.items.capacity() + self.front.capacity() > most {
@@ -211,8 +219,11 @@ impl Outgoing {
                     let gone = drain.session.answers_gone();
                     let is_ready = |found: &Found| found.marker == marker && found.behind <= gone;
                     let Some(index) = self.found.iter().position(is_ready) else { return Drained::Idle };
-                    self.items.pop_front();
-                    self.front.extend(self.found.remove(index).into_iter().flat_map(|found| found.messages));
+                    let Some(found) = self.found.remove(index) else { return Drained::Idle };
+                    if found.complete {
+                        self.items.pop_front();
+                    }
+                    self.front.extend(found.messages);
                 }
                 None => match self.refill(cx, drain) {
                     Some(true) => {}

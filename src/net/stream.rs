@@ -75,6 +75,14 @@ impl Stream {
         }
     }
 
+    /// As [`Transport::socket_mut`].
+    pub(super) const fn socket_mut(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Bare(transport) => transport.socket_mut(),
+            Self::Framed(framed) => framed.socket_mut(),
+        }
+    }
+
     /// Gives up the stream, but for its socket.
     pub(super) fn into_socket(self) -> TcpStream {
         match self {

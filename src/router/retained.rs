@@ -63,10 +63,10 @@ impl<T> Retained<T> {
     }
 
     /// Looks at up to `limit` topics behind `after` and gives those that
-    /// `filter` matches. A topic that is set or removed between two slices is
+    /// `filter` matches, until they are `most` bytes. A topic that is set or removed between two slices is
     /// seen if it lies behind the first.
     #[must_use]
-    pub fn scan(&self, filter: &TopicFilter, after: Option<&str>, limit: usize) -> RetainedSlice<T> {
+    pub fn scan(&self, filter: &TopicFilter, after: Option<&str>, limit: usize, most: usize) -> RetainedSlice<T> {
         let path = filter.path();
         let prefix = literal_prefix(path);
         let from = match after {
@@ -75,11 +75,13 @@ impl<T> Retained<T> {
         };
         let mut slice = RetainedSlice { found: Vec::new(), next: None };
         let range = self.slots.range::<str, _>((from, Bound::Unbounded));
+        let mut bytes = 0;
         for (seen, (topic, slot)) in range.take_while(|(topic, _)| topic.starts_with(prefix)).enumerate() {
             if matches(path, topic) {
                 slice.found.push((Arc::clone(topic), Arc::clone(&slot.value)));
+                bytes += slot.bytes;
             }
-            if seen + 1 >= limit {
+            if seen + 1 >= limit || bytes >= most {
                 slice.next = Some(Arc::clone(topic));
                 break;
             }

@@ -388,7 +388,7 @@ proptest! {
         prop_assert_eq!((retained.len(), retained.bytes()), (model.len(), model.values().sum()));
         let (mut found, mut after) = (Vec::new(), None::<Arc<str>>);
         loop {
-            let slice = retained.scan(&filter, after.as_deref(), limit);
+            let slice = retained.scan(&filter, after.as_deref(), limit, usize::MAX);
             prop_assert!(slice.found.len() <= limit);
             found.extend(slice.found.into_iter().map(|(text, n)| (text.to_string(), *n)));
             after = slice.next;

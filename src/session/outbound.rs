@@ -122,6 +122,11 @@ impl Outbound {
         if !self.has_room() || oldest.is_some_and(|oldest| seq.saturating_sub(oldest) >= IDS - 1) {
             return None;
         }
+        // What was retained has higher numbers than what waited behind it.
+        let is_behind = self.slots.back().is_some_and(|last| seq < last.seq);
+        if (is_behind || self.out_of_order) && self.find(packet_id(seq)).is_some() {
+            return None;
+        }
         self.out_of_order = match self.slots.back() {
             None => false,
             Some(last) => self.out_of_order || seq < last.seq,

@@ -209,6 +209,9 @@ fn packet_identifiers_go_round_without_a_collision() {
         assert!(late.begin(Some(seq), Qos::AtLeastOnce).is_some());
     }
     assert_eq!(late.begin(Some(65_538), Qos::AtLeastOnce), None, "3 was sent late and is not finished");
+    let mut behind = Outbound::new(u16::MAX);
+    assert!(behind.begin(Some(65_538), Qos::AtLeastOnce).is_some());
+    assert_eq!(behind.begin(Some(3), Qos::AtLeastOnce), None, "65538 has its identifier and is not finished");
 }
 
 /// [MQTT-4.4.0-1] [MQTT-4.6.0-1] [MQTT-4.3.3-6]

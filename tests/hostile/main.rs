@@ -13,6 +13,7 @@ mod mutual;
 mod node;
 mod peer;
 mod records;
+mod retained;
 mod revocation;
 mod silence;
 mod stage;

@@ -174,3 +174,43 @@ fn keys_may_change_in_front_of_a_packet_in_the_same_read() {
         assert_eq!(peer.packet().unwrap(), [0xD0, 0]);
     }
 }
+
+/// A socket that is closed with input that nobody has read is reset, and the
+/// reason may be lost with it.
+fn says_why(mut peer: Peer) {
+    let mut bytes = Hello::new("again").bytes();
+    bytes.extend_from_slice(&crate::peer::PING.repeat(256 * 1024));
+    let sent = peer.send(&bytes);
+    assert!(sent.is_ok(), "the rest was not read: {sent:?}");
+    pause(Duration::from_millis(100));
+    assert_eq!(peer.ending(), Some(certus::mqtt::ReasonCode::ProtocolError));
+    let end = std::io::Read::read(&mut peer.socket(), &mut [0; 16]);
+    assert_eq!(end.ok(), Some(0), "the stream was reset");
+}
+
+#[test]
+fn the_last_words_arrive_though_the_client_sends_on() {
+    let stage = Stage::start();
+    says_why(Peer::connect(stage.plain, &Hello::new("breaks-a-rule")));
+    stage.await_connections(0);
+}
+
+#[test]
+fn the_last_words_arrive_over_tls_though_the_client_sends_on() {
+    let stage = Stage::start();
+    let config = device(stage.files.path(), "sensor-1", &rustls::version::TLS13);
+    says_why(Peer::connect_tls(stage.tls, &config, &Hello::new("sensor-1")));
+    stage.await_connections(0);
+}
+
+/// Whoever stays on the line is left there after a second.
+#[test]
+fn the_last_words_are_waited_for_a_second_at_most() {
+    let stage = Stage::start();
+    let mut witnesses = stage.witnesses();
+    let mut peer = Peer::connect(stage.plain, &Hello::new("breaks-a-rule"));
+    peer.send(&Hello::new("again").bytes()).unwrap();
+    witnesses.are_served();
+    stage.await_connections(2);
+    assert_eq!(peer.ending(), Some(certus::mqtt::ReasonCode::ProtocolError));
+}

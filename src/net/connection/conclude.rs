@@ -9,98 +9,28 @@ use crate::delivery::{Domain, EPOCH, Item, Mailbox, Parked, Progress, Publisher}
 use crate::identity::policy::Rights;
 use crate::identity::switch::OnForbiddenPublish;
 use crate::mqtt::{MessageId, ReasonCode};
-use crate::session::{Session, Violation, Will};
+use crate::session::{Session, Will};
 use crate::store::Batch;
 use crate::telemetry::metrics::Counter;
 
 use super::super::shared::{Due, Event, Node, Resting};
-use super::super::{encode, remember, websocket};
+use super::super::{encode, remember};
+use super::farewell::Farewell;
 use super::{Connection, Ending, Parts, heritage};
-
-/// How long a socket is kept to let the last words arrive.
-const LINGER: Duration = Duration::from_millis(500);
-
-impl Ending {
-    /// What DISCONNECT of MQTT 5.0 says; nothing when the client left first.
-    fn reason(&self) -> Option<ReasonCode> {
-        match self {
-            Self::Disconnected { .. } | Self::Lost(_) | Self::Misframed(_) => None,
-            Self::Violated(violation) => Some(violation.reason()),
-            Self::TakenOver => Some(ReasonCode::SessionTakenOver),
-            Self::Refused(refusal) => Some(match refusal.reason.connack() {
-                ReasonCode::NotAuthorized => ReasonCode::NotAuthorized,
-                _ => ReasonCode::AdministrativeAction,
-            }),
-            Self::Forbidden(reason) => Some(*reason),
-            Self::ShutDown => Some(ReasonCode::ServerShuttingDown),
-            Self::Panicked => Some(ReasonCode::UnspecifiedError),
-        }
-    }
-
-    /// What it is counted as, when somebody should look at it.
-    fn count(&self) {
-        match self {
-            Self::TakenOver => Counter::SessionsTakenOver.one(),
-            Self::Refused(_) => Counter::TrustWithdrawn.one(),
-            Self::Violated(violation) => counter_of(violation).one(),
-            Self::Misframed(_) => Counter::OtherViolations.one(),
-            Self::Disconnected { .. } | Self::Lost(_) | Self::Forbidden(_) | Self::ShutDown | Self::Panicked => {}
-        }
-    }
-
-    /// What the close frame of a WebSocket says.
-    const fn close_code(&self) -> u16 {
-        match self {
-            Self::Disconnected { .. } | Self::Lost(_) | Self::TakenOver => websocket::NORMAL,
-            Self::Violated(_) | Self::Misframed(_) => websocket::PROTOCOL_ERROR,
-            Self::Refused(_) | Self::Forbidden(_) => websocket::POLICY,
-            Self::ShutDown | Self::Panicked => websocket::GOING_AWAY,
-        }
-    }
-
-    fn keeps_will(&self) -> bool {
-        !matches!(self, Self::Disconnected { with_will: false })
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Self::Disconnected { .. } => "the client disconnected".to_owned(),
-            Self::Lost(None) => "the client closed the stream".to_owned(),
-            Self::Lost(Some(kind)) => format!("the stream failed: {kind}"),
-            Self::Misframed(breach) => breach.to_string(),
-            Self::Violated(violation) => violation.to_string(),
-            Self::TakenOver => "another connection of the same client took over".to_owned(),
-            Self::Refused(refusal) => refusal.to_string(),
-            Self::Forbidden(_) => "a publication or subscription without the right to it".to_owned(),
-            Self::ShutDown => "the broker stops".to_owned(),
-            Self::Panicked => "an internal error".to_owned(),
-        }
-    }
-}
-
-fn counter_of(violation: &Violation) -> Counter {
-    match violation {
-        Violation::KeepAlive => Counter::KeepAliveExpired,
-        Violation::Malformed(error) if error.reason() == ReasonCode::PacketTooLarge => Counter::PacketsTooLarge,
-        Violation::Malformed(_) => Counter::MalformedPackets,
-        Violation::ReceiveMaximum(_) => Counter::ReceiveMaximumExceeded,
-        Violation::QueuesFull => Counter::QueuesFull,
-        Violation::SlowReader => Counter::SlowReaders,
-        Violation::PublishRate(_) => Counter::PublishRates,
-        Violation::TopicAlias(_) => Counter::TopicAliases,
-        Violation::TopicLevels(_) => Counter::TopicLevels,
-        _ => Counter::OtherViolations,
-    }
-}
 
 impl Connection {
     /// Ends the connection: last words, will, session. Nobody is waited for.
     pub(super) fn conclude(&mut self, ending: Ending) {
+        let next = self.parts.outgoing.lowest_unsent();
+        if self.session.as_ref().is_some_and(|session| session.is_resumable()) {
+            self.finish_searches();
+        }
         let Some(mut session) = self.session.take() else { return };
         self.finish_fanout(&mut session);
         self.log(&ending, &session);
-        self.say_goodbye(&ending, &mut session);
-        let next = self.parts.outgoing.lowest_unsent();
+        if self.say_goodbye(&ending, &mut session) && ending.lingers() {
+            self.farewell = Some(Box::new(Farewell::new()));
+        }
         let ring = self.parts.queue.disconnect(next);
         self.leave_to_others(&ending, &mut session, ring);
         let will_waits = self.settle_will(&ending, &mut session);
@@ -143,6 +73,8 @@ impl Connection {
             Ending::Refused(refusal) => {
                 self.parts.node.refusals.record((**refusal).clone());
             }
+            Ending::Violated(_) | Ending::Misframed(_) | Ending::Forbidden(_)
+                if !self.parts.node.refusals.may_tell_of_ending(peer.ip(), self.parts.node.clock.wall()) => {}
             Ending::Violated(_) | Ending::Misframed(_) | Ending::Forbidden(_) | Ending::Panicked => {
                 tracing::warn!(connection, %peer, tenant, client_id, reason = ending.text(), "connection closed");
             }
@@ -150,20 +82,24 @@ impl Connection {
         }
     }
 
-    fn say_goodbye(&mut self, ending: &Ending, session: &mut Session) {
+    /// Answers whether there are words on their way.
+    fn say_goodbye(&mut self, ending: &Ending, session: &mut Session) -> bool {
         if !self.parts.transport.is_clean() {
-            return;
+            return false;
         }
+        let mut said = false;
         if let Some(reason) = ending.reason() {
             let mut words = Vec::new();
             if self.greet(ending, session, &mut words) {
                 self.last_words(ending, reason, session, &mut words);
             }
             let sent = self.parts.transport.send(&words);
-            Counter::AnswersSent.add(u64::from(!words.is_empty() && sent.is_ok()));
+            said = !words.is_empty() && sent.is_ok();
+            Counter::AnswersSent.add(u64::from(said));
         }
         // A client that left first can tell this end from a stream cut off.
         self.parts.transport.close(ending.close_code());
+        said && self.parts.transport.is_clean()
     }
 
     /// Nothing goes before CONNACK [MQTT-3.2.0-1]: when it has not left yet, it
@@ -289,21 +225,4 @@ pub(in crate::net) fn publish_will(
         }
     }
     let _ = domain.publish(&message, mailbox, publisher, encode::common, &permit);
-}
-
-/// Keeps a socket for a moment, so that the last words are read before it is
-/// reset.
-pub(in crate::net) async fn linger(mut socket: tokio::net::TcpStream) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let drain = async {
-        let mut sink = [0; 1024];
-        for _ in 0..64 {
-            match socket.read(&mut sink).await {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LINGER, drain).await;
-    let _ = socket.shutdown().await;
 }

@@ -14,6 +14,8 @@
 //! recipients work meanwhile (the measurements are in the manual, `handover`).
 
 mod conclude;
+mod ending;
+mod farewell;
 mod heritage;
 mod pace;
 mod review;
@@ -27,19 +29,21 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::Sleep;
 
-pub(super) use conclude::{end_session, linger, publish_will};
+pub(super) use conclude::{end_session, publish_will};
+pub(super) use farewell::linger;
 
 use crate::codec::Packet;
 use crate::delivery::{Bound, Charge, Domain, EPOCH, Fanout, Mailbox, Progress, SessionQueue};
 use crate::identity::admission::{Admission, Peer};
 use crate::identity::readmission::readmit;
-use crate::identity::refusal::Refusal;
-use crate::mqtt::{MessageId, ReasonCode};
+use crate::mqtt::MessageId;
 use crate::session::{KeepAlive, Session, Violation};
 use crate::store::Position;
 use crate::telemetry::metrics::Counter;
 use crate::telemetry::traffic;
 
+use ending::{Ending, overflow};
+use farewell::Farewell;
 use pace::Pause;
 use search::Searches;
 
@@ -53,36 +57,12 @@ use super::shared::{Node, Resting};
 use super::slots::Slots;
 use super::stream::Stream;
 use super::tls::Read;
-use super::websocket::{Breach, breach};
+use super::websocket::breach;
 
 /// Turns of input in one poll before others are let through.
 const TURNS: usize = 4;
 /// Entries that the outgoing lists may have room for between turns.
 const BURST: usize = 64;
-
-/// Why a connection ends.
-#[derive(Debug)]
-pub(super) enum Ending {
-    /// DISCONNECT.
-    Disconnected { with_will: bool },
-    /// The stream ended or failed.
-    Lost(Option<std::io::ErrorKind>),
-    /// The client broke the rules of WebSocket.
-    Misframed(Breach),
-    /// The client broke the protocol.
-    Violated(Violation),
-    /// Another connection claimed the session.
-    TakenOver,
-    /// Trust no longer admits it.
-    Refused(Box<Refusal>),
-    /// A publication or subscription without the right, where the profile
-    /// closes for it.
-    Forbidden(ReasonCode),
-    /// The broker stops.
-    ShutDown,
-    /// A bug of ours; the task is unwinding.
-    Panicked,
-}
 
 /// What a connection is made of.
 pub(super) struct Parts {
@@ -150,6 +130,8 @@ pub(super) struct Connection {
     published: u32,
     /// For output that the socket has not taken.
     unsent: Charge,
+    /// It has ended and its client may read why.
+    farewell: Option<Box<Farewell>>,
 }
 
 impl Connection {
@@ -179,6 +161,7 @@ impl Connection {
             rate: PublishRate::new(parts.max_publish_rate, heard).map(Box::new),
             published: 0,
             unsent: Charge::new(parts.queue.budget()),
+            farewell: None,
             parts,
         };
         // A session that was resumed may hold what its client has no right to now.
@@ -452,7 +435,7 @@ impl Future for Connection {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         if this.session.is_none() {
-            return Poll::Ready(());
+            return this.poll_farewell(cx);
         }
         let before = traffic::mark();
         Counter::Turns.one();
@@ -460,19 +443,12 @@ impl Future for Connection {
             Ok(()) => Poll::Pending,
             Err(ending) => {
                 this.conclude(ending);
-                Poll::Ready(())
+                this.poll_farewell(cx)
             }
         };
         this.parts.counted.add_since(&before);
         outcome
     }
-}
-
-fn overflow(bound: Bound) -> Ending {
-    Ending::Violated(match bound {
-        Bound::Ring => Violation::SlowReader,
-        Bound::Node => Violation::QueuesFull,
-    })
 }
 
 /// How a stream that failed ends the connection.

@@ -17,12 +17,14 @@ use crate::store::{Batch, Op, QueueEntry, Queued, StoredMessage};
 use super::super::outgoing::{Found, VOLATILE};
 use super::Connection;
 
+/// Slices that are searched for a client which has left.
+const LAST_SLICES: usize = 16;
+
 /// A search for retained messages that a subscription asked for.
 #[derive(Debug)]
 pub(super) struct Search {
     marker: u64,
     scan: Scan,
-    found: Vec<Arc<StoredMessage>>,
     filter: TopicFilter,
     /// The answers that leave first, SUBACK the last.
     behind: u64,
@@ -58,55 +60,82 @@ impl Connection {
         // The answers so far, and the SUBACK that follows.
         let behind = self.session.as_ref().map_or(0, |session| session.answers_queued() + 1);
         let filter = subscription.filter.clone();
-        Some(Search { marker: self.markers, scan: Scan::new(filter.clone()), found: Vec::new(), filter, behind })
+        Some(Search { marker: self.markers, scan: Scan::new(filter.clone()), filter, behind })
     }
 
-    /// Whether a search can be gone on with. What the last one found leaves
-    /// first: one search is all that a connection holds.
+    /// Whether a search can be gone on with. What its last slice found leaves
+    /// first: one slice is all that a connection holds, however much is
+    /// retained and however slowly its client reads.
     pub(super) fn has_search(&self) -> bool {
         !self.searches.due.is_empty() && self.parts.outgoing.may_be_filled()
     }
 
-    /// Goes on with searches for retained messages, a slice at a time.
+    /// Goes on with the first search, a slice at a time.
     pub(super) fn search(&mut self) {
-        const SLICE: usize = 1024;
         if !self.has_search() {
             return;
         }
-        let Some(search) = self.searches.due.front_mut() else { return };
+        let Some(mut search) = self.searches.due.pop_front() else { return };
         self.searches.unbegun.remove(&search.filter);
+        let mut found = Vec::new();
         let now = self.parts.node.clock.unix_millis();
-        if self.parts.domain.retained.scan(&mut search.scan, SLICE, now, &mut search.found)
-            && let Some(search) = self.searches.due.pop_front()
-        {
-            self.fill(search);
+        let mut complete = self.parts.domain.retained.scan(&mut search.scan, now, &mut found);
+        if complete || !found.is_empty() {
+            complete |= !self.fill(&search, found, complete);
+        }
+        if !complete {
+            self.searches.due.push_front(search);
         }
     }
 
-    /// Puts the retained messages that were found in the place of their
-    /// marker; a queue that is stored gets them too.
-    fn fill(&mut self, search: Search) {
+    /// Stores what a client that leaves for a while has not been searched yet,
+    /// as far as its queue has room and in time that nobody notices.
+    pub(super) fn finish_searches(&mut self) {
+        for _ in 0..LAST_SLICES {
+            if self.searches.due.is_empty() {
+                return;
+            }
+            self.parts.outgoing.forget_found();
+            self.search();
+        }
+        if !self.searches.due.is_empty() {
+            tracing::warn!(
+                connection = self.parts.entered.control.id(),
+                tenant = self.parts.domain.tenant().as_str(),
+                "a client left before all retained messages were found for it: it will not get the rest"
+            );
+        }
+    }
+
+    /// Puts retained messages that were found in the place of their marker; a
+    /// queue that is stored gets them too. Answers whether anybody still wants
+    /// them.
+    fn fill(&mut self, search: &Search, found: Vec<Arc<StoredMessage>>, complete: bool) -> bool {
         let queue = &self.parts.queue;
+        let (marker, behind) = (search.marker, search.behind);
         // It may have been renewed with other options since, or be gone.
         let subscriptions = self.session.as_ref().map(|session| session.subscriptions());
         let Some(subscription) = subscriptions.and_then(|all| all.find(search.filter.as_str())) else {
-            let Search { marker, behind, .. } = search;
-            self.parts.outgoing.fill(Found { marker, behind, messages: Vec::new() });
-            return;
+            self.parts.outgoing.fill(Found { marker, behind, messages: Vec::new(), complete: true });
+            return false;
         };
         let wanted = subscription.options.qos;
         let numbers = queue.kind() == Kind::Persistent;
         let is_stored = |message: &StoredMessage| numbers && message.qos.min(wanted) > Qos::AtMostOnce;
-        let stored = search.found.iter().filter(|message| is_stored(message));
+        let stored = found.iter().filter(|message| is_stored(message));
         let (count, bytes) = stored.fold((0, 0), |(count, bytes), message| (count + 1, bytes + message.payload.len()));
-        let mut seq = if count > 0 { queue.reserve(count, bytes as u64) } else { 0 };
+        let reserved = if count > 0 { queue.reserve(count, bytes as u64) } else { Some(0) };
+        let mut seq = reserved.unwrap_or(0);
         let mut batch = Batch::default();
-        let mut entries = Vec::with_capacity(search.found.len());
+        let mut entries = Vec::with_capacity(found.len());
         let ids: Box<[u32]> = subscription.id.map(u32::from).into_iter().collect();
-        for mut message in search.found {
+        for mut message in found {
             let qos = message.qos.min(wanted);
             let mut place = VOLATILE;
             if is_stored(&message) {
+                if reserved.is_none() {
+                    continue;
+                }
                 // Another filter may have brought the same message: each copy
                 // has a name of its own, else the queue would refuse it.
                 let id = self.parts.new_message();
@@ -125,7 +154,7 @@ impl Connection {
         // not stand in the way of the rest.
         entries.retain(|entry| position != NEVER || entry.seq == VOLATILE || entry.qos < Qos::ExactlyOnce);
         let queued = entries.into_iter().map(|entry| Queued { entry, released: false, position });
-        let Search { marker, behind, .. } = search;
-        self.parts.outgoing.fill(Found { marker, behind, messages: queued.collect() });
+        self.parts.outgoing.fill(Found { marker, behind, messages: queued.collect(), complete });
+        true
     }
 }

@@ -160,6 +160,11 @@ impl Transport {
         }
     }
 
+    /// The socket below, for a stream that says no more.
+    pub(in crate::net) const fn socket_mut(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
     /// Gives up the stream, but for its socket.
     pub(in crate::net) fn into_socket(self) -> TcpStream {
         self.socket

@@ -188,6 +188,11 @@ impl Framed {
         }
     }
 
+    /// As [`Transport::socket_mut`].
+    pub(super) const fn socket_mut(&mut self) -> &mut TcpStream {
+        self.transport.socket_mut()
+    }
+
     /// Gives up the stream, but for its socket.
     pub(super) fn into_socket(self) -> TcpStream {
         self.transport.into_socket()

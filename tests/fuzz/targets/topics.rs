@@ -126,7 +126,7 @@ fn scan(script: &mut Script<'_>, retained: &Retained<u32>, kept: &BTreeMap<Strin
     let Some(filter) = filter(script) else { return };
     let (mut found, mut after) = (Vec::new(), None::<Arc<str>>);
     loop {
-        let slice = retained.scan(&filter, after.as_deref(), limit);
+        let slice = retained.scan(&filter, after.as_deref(), limit, usize::MAX);
         assert!(slice.found.len() <= limit);
         found.extend(slice.found.into_iter().map(|(topic, value)| (topic.to_string(), *value)));
         after = slice.next;
