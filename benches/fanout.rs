@@ -91,7 +91,7 @@ impl Hall {
         for _ in 0..count {
             turn.add(message, &self.route, encode, &self.permit);
         }
-        let mut fanout = turn.finish(Publisher { queue: &self.publisher.0, now: 0 });
+        let mut fanout = turn.finish(Publisher { queue: &self.publisher.0, epoch: 1, now: 0 });
         while fanout.advance() == Progress::More {}
         let position = self.domain.append(fanout.take_batch());
         fanout.appended_at(position);

@@ -98,6 +98,9 @@ pub enum StartError {
     /// TLS cannot be configured.
     #[error("TLS cannot be configured: {0}")]
     Tls(String),
+    /// What is stored cannot be served.
+    #[error("the store: {0}")]
+    Recover(#[from] net::RecoverError),
     /// The tenants' anchors are not good.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Trust(Vec<TrustError>),
@@ -155,12 +158,29 @@ pub struct Trusted {
 /// # Errors
 /// What keeps it from starting; nothing is left running.
 pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
+    let (store, slow) = store(&settings)?;
+    start_with(settings, clock, store, slow)
+}
+
+/// As [`start`], on a store that the caller made.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_on(settings: Settings, clock: Clock, store: Arc<dyn Store>) -> Result<Broker, StartError> {
+    start_with(settings, clock, store, None)
+}
+
+fn start_with(
+    settings: Settings,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    slow: Option<Arc<SlowStore>>,
+) -> Result<Broker, StartError> {
     let snapshot = TrustSnapshot::build(&settings.tenants).map_err(StartError::Trust)?;
     check_tenants(&settings, &snapshot)?;
     let trust = Arc::new(Trust::new(snapshot));
     let tickets = Arc::new(TicketKeys::new(clock.clone()));
     let tls = tls_parts(&settings, &tickets, &clock)?;
-    let (store, slow) = store(&settings)?;
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
         let snapshot = trust.current();
@@ -177,6 +197,7 @@ pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
     }
     let (started, queues) = (clock.now(), Arc::new(settings.delivery.clone()));
     let node = Arc::new(node(settings, clock, trust, store));
+    report(net::recover(&node)?);
     let (accepting, foundations) = (Tasks::new(), Tasks::new());
     for listener in &listeners {
         accepting.spawn("listener", Arc::clone(listener).run(Arc::clone(&node), accepting.clone()));
@@ -192,6 +213,20 @@ pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
     foundations.spawn("sys topics", telling);
     let handle = Handle { node, listeners, tickets, accepting, queues, started, reloading, reloaded };
     Ok(Broker { handle, foundations, slow })
+}
+
+/// Says what came back from the store; silent when nothing did.
+fn report(recovered: net::Recovered) {
+    let net::Recovered { sessions, subscriptions, retained, strangers, damaged } = recovered;
+    if recovered != net::Recovered::default() {
+        tracing::info!(sessions, subscriptions, retained, "the store was read");
+    }
+    if strangers > 0 {
+        tracing::warn!(rows = strangers, "rows of tenants that are not configured rest in the store");
+    }
+    if damaged > 0 {
+        tracing::error!(rows = damaged, "rows of the store are damaged and were left out");
+    }
 }
 
 fn check_tenants(settings: &Settings, snapshot: &TrustSnapshot) -> Result<(), StartError> {
@@ -226,7 +261,8 @@ fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Stor
     // This version's stores keep what they hold in memory.
     let budget = Arc::new(Budget::new(bounds.total_bytes.of(total), true));
     let charged = Arc::clone(&budget);
-    let uids = Arc::new(AtomicU64::new(1));
+    // No session of this start shares a name with one of an earlier start.
+    let uids = Arc::new(AtomicU64::new(u64::from(store.epoch()) << 32 | 1));
     let shared = Arc::clone(&store);
     let domains = Domains::new(move |tenant| {
         let (bounds, store, uids) = (Arc::clone(&bounds), Arc::clone(&shared), Arc::clone(&uids));

@@ -27,16 +27,19 @@ const PROOFS: &[&str] = &["principal", "policy::Permit", "policy::Publish", "pol
 /// The contract of the store, without its backends.
 const CONTRACT: &[&str] = &[
     "Batch",
+    "Load",
     "Op",
     "Position",
     "QueueEntry",
     "Queued",
+    "Row",
     "SessionUid",
     "Store",
     "StoreError",
     "StoredMessage",
     "Table",
     "batch",
+    "rows",
 ];
 /// Rooms that are pure machines: bytes and `now` in, answers out.
 const PURE: &[&str] = &["mqtt", "codec", "session", "router"];

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::identity::policy::{Permit, Publish, Subscribe};
 use crate::mqtt::{MessageView, SubscriptionOptions, TenantId, TopicFilter, TopicName};
 use crate::router::{self, Epochs, Group, Router, Stamp, Subscribed};
-use crate::store::{Batch, Position, SessionUid, Store};
+use crate::store::{Batch, Position, SessionUid, Store, StoreError};
 use crate::telemetry::metrics::{Counter, Gauge};
 
 use super::{
@@ -31,6 +31,7 @@ pub struct Domain<S> {
     settings: Arc<Settings>,
     budget: Arc<Budget>,
     store: Arc<dyn Store>,
+    epoch: u32,
     next_uid: Arc<AtomicU64>,
     subscriptions: AtomicUsize,
     /// Those of them that are shared.
@@ -57,6 +58,7 @@ impl<S: Send + 'static> Domain<S> {
             registry: Registry::default(),
             settings,
             budget,
+            epoch: store.epoch(),
             store,
             next_uid,
             subscriptions: AtomicUsize::new(0),
@@ -77,6 +79,12 @@ impl<S: Send + 'static> Domain<S> {
         &self.store
     }
 
+    /// What tells the publications of this start from those of earlier ones.
+    #[must_use]
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// The bounds of its queues.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -89,6 +97,18 @@ impl<S: Send + 'static> Domain<S> {
         let uid = SessionUid(self.next_uid.fetch_add(1, Ordering::Relaxed));
         let queue = SessionQueue::new(uid, kind, 0, overflow, &self.settings, &self.budget);
         Arc::new(queue.counted_in(&self.kept))
+    }
+
+    /// The queue of a session that the store remembers.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn kept_queue(&self, uid: SessionUid, overflow: Overflow) -> Result<Arc<SessionQueue>, StoreError> {
+        let (span, load) = (self.store.queue_span(uid)?, self.store.queue_load(uid)?);
+        let queue = SessionQueue::new(uid, Kind::Persistent, span.end, overflow, &self.settings, &self.budget);
+        let queue = queue.counted_in(&self.kept);
+        queue.found(span.start, load);
+        Ok(Arc::new(queue))
     }
 
     /// Who receives messages to `topic` from `publisher`. The answer is good

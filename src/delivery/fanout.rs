@@ -63,6 +63,8 @@ struct Due {
 pub struct Publisher<'a> {
     /// The queue of its session, which numbers its publications.
     pub queue: &'a SessionQueue,
+    /// The epoch of the node; see [`Domain::epoch`](super::Domain::epoch).
+    pub epoch: u32,
     /// Wall time in milliseconds since 1970.
     pub now: u64,
 }
@@ -131,13 +133,13 @@ impl Turn {
 
     /// Makes the parcel and the list of what is due.
     pub fn finish(&mut self, publisher: Publisher<'_>) -> Fanout {
-        let Publisher { queue, now } = publisher;
+        let Publisher { queue, epoch, now } = publisher;
         let (uid, messages) = (queue.uid(), u64::from(self.builder.len()));
         // A member's copy has a name of its own: who subscribed twice, plainly
         // and as a member, gets two, and a queue refuses the name that it has.
         let counter = queue.count_published(messages + u64::from(std::mem::take(&mut self.copies)));
-        let first_copy = MessageId { publisher: uid.0, epoch: EPOCH, counter: counter + messages };
-        let parcel = self.builder.finish(now, uid, EPOCH, counter);
+        let first_copy = MessageId { publisher: uid.0, epoch, counter: counter + messages };
+        let parcel = self.builder.finish(now, uid, epoch, counter);
         let runs: Runs = self.runs.drain(..).collect();
         let due = if runs.len() > 1 { by_queue(&runs) } else { Vec::new() };
         Fanout {
@@ -153,9 +155,6 @@ impl Turn {
         }
     }
 }
-
-/// The epoch of a node that is alone.
-pub const EPOCH: u32 = 1;
 
 /// The pushes of several runs, those of one queue side by side and in order of
 /// the messages.

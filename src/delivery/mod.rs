@@ -26,7 +26,7 @@ mod tests;
 pub use agenda::Agenda;
 pub use budget::{Budget, Charge};
 pub use domain::{Domain, NEVER};
-pub use fanout::{EPOCH, Fanout, Progress, Publisher, Turn};
+pub use fanout::{Fanout, Progress, Publisher, Turn};
 pub use item::{Bound, Item, Kind, Manner, Overflow, Pushed, Reading, Run};
 pub use kept::KeptSum;
 pub use parcel::{Encode, FrameShape, LARGE, MessageRef, Parcel, ParcelBuilder, Payload};

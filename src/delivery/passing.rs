@@ -63,7 +63,7 @@ impl<S: Send + 'static> Domain<S> {
         if turn.is_empty() {
             return passed;
         }
-        let mut fanout = turn.finish(Publisher { queue: &from.0, now });
+        let mut fanout = turn.finish(Publisher { queue: &from.0, epoch: self.epoch(), now });
         while fanout.advance() == Progress::More {}
         let mut batch = fanout.take_batch();
         if !passed.is_empty() {

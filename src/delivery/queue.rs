@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::store::SessionUid;
+use crate::store::{Load, SessionUid};
 use crate::telemetry::metrics::Gauge;
 
 use super::budget::{Budget, Charge};
@@ -349,6 +349,13 @@ impl SessionQueue {
         inner.next_seq += count;
         inner.kept.add(count, bytes);
         Some(first)
+    }
+
+    /// What the store holds of an earlier start, from `oldest` on.
+    pub(super) fn found(&self, oldest: u64, load: Load) {
+        let mut inner = self.lock();
+        inner.oldest_unsent = oldest;
+        inner.kept.add(load.messages, load.bytes);
     }
 
     /// Puts a marker behind everything that waits.

@@ -126,6 +126,15 @@ impl<S: Send + 'static> Registry<S> {
         }
     }
 
+    /// Puts back a session that a store remembers; its claim is 1. Answers
+    /// false, and drops it, if there is one of that name.
+    pub fn restore(&self, key: &ClientId, principal: Principal, parked: Parked<S>) -> bool {
+        let Place::Vacant(place) = self.entries.entry(key.clone()) else { return false };
+        place.insert(Entry { principal, generation: 1, owner: Owner::None(parked) });
+        Gauge::Sessions.add(1);
+        true
+    }
+
     /// Gives a session back. With `None` it has ended. Tells whether the caller
     /// was its owner.
     pub fn hand_back(&self, key: &ClientId, generation: u64, parked: Option<Parked<S>>) -> bool {

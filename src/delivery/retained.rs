@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
-use crate::mqtt::{MessageId, MessageView, TopicFilter};
+use crate::mqtt::{MessageId, MessageView, TopicFilter, TopicName};
 use crate::router;
 use crate::store::StoredMessage;
 use crate::telemetry::metrics::Gauge;
@@ -94,10 +94,9 @@ impl RetainedMessages {
         message: &MessageView<'_>,
         id: MessageId,
         now: u64,
-        log: impl FnOnce() -> T,
+        log: impl FnOnce(Option<&StoredMessage>) -> T,
     ) -> Result<T, RetainedFull> {
-        let number = (self.hasher.hash_one(message.topic.as_str()) >> 60) as usize % SHARDS;
-        let Some(mut shard) = self.shard(number) else { return Err(RetainedFull) };
+        let Some(mut shard) = self.shard(self.shard_of(message.topic)) else { return Err(RetainedFull) };
         let bytes = message.topic.as_str().len() + message.payload.len() + message.properties.len();
         let old = shard.get(message.topic).map(|old| size(old));
         let is_new = old.is_none() && !message.payload.is_empty();
@@ -106,13 +105,29 @@ impl RetainedMessages {
         if full && !message.payload.is_empty() {
             return Err(RetainedFull);
         }
-        if message.payload.is_empty() {
-            shard.remove(message.topic);
-        } else {
-            shard.put(message.topic, Arc::new(retained(message, id, now)), bytes);
+        let kept = (!message.payload.is_empty()).then(|| Arc::new(retained(message, id, now)));
+        match &kept {
+            Some(kept) => drop(shard.put(message.topic, Arc::clone(kept), bytes)),
+            None => drop(shard.remove(message.topic)),
         }
-        self.count(is_new, bytes, old, message.payload.is_empty());
-        Ok(log())
+        self.count(is_new, bytes, old, kept.is_none());
+        Ok(log(kept.as_deref()))
+    }
+
+    /// Puts back a message that a store remembers, whatever the bounds say:
+    /// it was acknowledged. Does nothing for a topic that is none.
+    pub fn restore(&self, message: StoredMessage) {
+        let message = Arc::new(message);
+        let Ok(topic) = TopicName::new(&message.topic) else { return };
+        let Some(mut shard) = self.shard(self.shard_of(topic)) else { return };
+        let bytes = size(&message);
+        let old = shard.get(topic).map(|old| size(old));
+        shard.put(topic, Arc::clone(&message), bytes);
+        self.count(old.is_none(), bytes, old, false);
+    }
+
+    fn shard_of(&self, topic: TopicName<'_>) -> usize {
+        (self.hasher.hash_one(topic.as_str()) >> 60) as usize % SHARDS
     }
 
     /// Keeps what the broker tells of itself.

@@ -27,17 +27,35 @@ pub(super) fn rights_of(
     client_id: &ClientId,
     leaf: Option<(&Verdict, &[u8])>,
 ) -> Arc<Rights> {
-    let certificate = match leaf.filter(|_| tenant.rights.are_personal()) {
+    rights_with(tenant, principal, account, client_id, &asked_for(tenant, leaf))
+}
+
+/// What the leaf says, as far as the tenant's rights ask for it.
+#[must_use]
+pub fn asked_for(tenant: &Tenant, leaf: Option<(&Verdict, &[u8])>) -> Vec<(Variable, String)> {
+    match leaf.filter(|_| tenant.rights.are_personal()) {
         Some((verdict, der)) => of_certificate(der, verdict),
         None => Vec::new(),
-    };
+    }
+}
+
+/// The rights of a client whose certificate said `certificate`, such as one
+/// that is away.
+#[must_use]
+pub fn rights_with(
+    tenant: &Tenant,
+    principal: &Principal,
+    account: Option<&Account>,
+    client_id: &ClientId,
+    certificate: &[(Variable, String)],
+) -> Arc<Rights> {
     tenant.rights.of(&Attributes {
         tenant: tenant.id.as_str(),
         client_id: client_id.as_str(),
         common_name: principal.common_name(),
         account: account.map(|account| account.name.as_str()),
         role: account.map(|account| account.role),
-        certificate: &certificate,
+        certificate,
     })
 }
 

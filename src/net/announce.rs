@@ -4,7 +4,7 @@
 //! What does not: what they say. Invariant: nothing of it is stored, and no
 //! topic elsewhere can be published to from here.
 
-use crate::delivery::{Domain, EPOCH, Kind, Mailbox, Overflow, Progress, Publisher, Turn};
+use crate::delivery::{Domain, Kind, Mailbox, Overflow, Progress, Publisher, Turn};
 use crate::identity::policy::Permit;
 use crate::mqtt::{MessageId, MessageView, Qos, TopicName};
 
@@ -35,7 +35,7 @@ impl Voice {
             let payload = text.as_bytes();
             let message =
                 MessageView { topic, qos: Qos::AtMostOnce, retain: true, properties: &[], expiry: None, payload };
-            let id = MessageId { publisher: uid.0, epoch: EPOCH, counter: mailbox.0.count_published(1) };
+            let id = MessageId { publisher: uid.0, epoch: domain.epoch(), counter: mailbox.0.count_published(1) };
             domain.retained.set_own(&message, id, now);
             // The slot first: a subscriber that comes in between has the message twice, not never.
             let route = domain.route(topic, mailbox);
@@ -46,7 +46,7 @@ impl Voice {
         if turn.is_empty() {
             return;
         }
-        let mut fanout = turn.finish(Publisher { queue: &mailbox.0, now });
+        let mut fanout = turn.finish(Publisher { queue: &mailbox.0, epoch: domain.epoch(), now });
         while fanout.advance() == Progress::More {}
         let batch = fanout.take_batch();
         debug_assert!(batch.is_empty(), "QoS 0 is never stored");

@@ -17,7 +17,7 @@ use crate::identity::credentials::Unproved;
 use crate::identity::reason::Reason;
 use crate::identity::refusal::{Refusal, Stage};
 use crate::identity::switch::{CleanSessionPolicy, Profile, QueueOverflow};
-use crate::mqtt::{ReasonCode, Version};
+use crate::mqtt::{ClientId, ReasonCode, Version};
 use crate::session::{KeepAlive, Session, Terms, Will};
 use crate::store::Batch;
 use crate::telemetry::metrics::Counter;
@@ -390,7 +390,7 @@ impl Connecting {
         let mut batch = Batch::default();
         let kept = match parked {
             Some(parked) if clean => {
-                self.end_old(&domain, parked);
+                self.end_old(&domain, &admission.session_key, parked);
                 None
             }
             kept => kept,
@@ -419,8 +419,8 @@ impl Connecting {
         };
         queue.connect(kind);
         if kind == Kind::Persistent {
-            let expiry = session.terms().session_expiry;
-            remember::created(&mut batch, domain.tenant(), &admission.session_key, queue.uid(), expiry);
+            let uid = queue.uid();
+            batch.push(remember::session(domain.tenant(), uid, &admission, &self.peer, &session, None));
         }
         let position = domain.append(batch);
         session.push_answer(connack(connect, present, session.terms(), &admission, settings));
@@ -449,13 +449,13 @@ impl Connecting {
     }
 
     /// Clean start: the old session ends, a will that waited is published now.
-    fn end_old(&self, domain: &crate::delivery::Domain<Resting>, mut parked: Parked<Resting>) {
+    fn end_old(&self, domain: &crate::delivery::Domain<Resting>, key: &ClientId, mut parked: Parked<Resting>) {
         let mailbox = Mailbox(Arc::clone(&parked.queue));
         let Resting { session, rights } = &mut parked.session;
         if let Some(will) = session.take_will() {
             connection::publish_will(&self.node, domain, &mailbox, rights, &will);
         }
-        connection::end_session(domain, session, &mailbox, self.node.clock.unix_millis());
+        connection::end_session(domain, key, session, &mailbox, self.node.clock.unix_millis());
     }
 }
 

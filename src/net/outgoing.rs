@@ -310,8 +310,10 @@ impl Outgoing {
                 if qos == Qos::ExactlyOnce && *position > drain.durable {
                     return false;
                 }
-                let Some(packet_id) = drain.session.outbound_mut().begin(seq, qos) else { return false };
-                write_entry(drain, entry, qos, Some(packet_id), false);
+                let outbound = drain.session.outbound_mut();
+                let Some(packet_id) = outbound.begin(seq, qos) else { return false };
+                let dup = seq.is_some_and(|seq| outbound.may_repeat(seq));
+                write_entry(drain, entry, qos, Some(packet_id), dup);
             }
             self.front.pop_front();
         }

@@ -1,13 +1,34 @@
-//! What a session must remember, as changes of the store.
+//! What a session must remember, as changes of the store, and back.
+//!
+//! What lives here: keys, and what rows say of sessions, subscriptions and
+//! retained messages. What does not: when a session comes back (`recover`).
+//! Invariant: what is read is what was written; domain types and rows are
+//! changed into each other nowhere else.
 
-use crate::mqtt::{ClientId, MessageView, TenantId, TopicFilter};
-use crate::session::{Change, Subscription};
-use crate::store::{Batch, Op, SessionUid, Table};
+use std::sync::Arc;
 
-/// The key of a session in its table: tenant, a zero byte, ClientId. Neither
-/// name can hold the zero byte [MQTT-1.5.4-2].
-fn session_key(tenant: &TenantId, client: &ClientId) -> Vec<u8> {
-    [tenant.as_str().as_bytes(), &[0], client.as_str().as_bytes()].concat()
+use crate::delivery::Domain;
+use crate::identity::admission::{Admission, Peer};
+use crate::identity::attributes;
+use crate::identity::principal::{Holder, Lineage, Principal};
+use crate::identity::switch::Variable;
+use crate::mqtt::{ClientId, TenantId, TopicFilter, TopicName};
+use crate::session::{Change, Session, Subscription, Will};
+use crate::store::rows::{Keeper, SessionRow, SubscriptionRow, WillRow};
+use crate::store::{Batch, Op, SessionUid, StoredMessage, Table};
+
+use super::shared::Resting;
+
+/// A key of a table: tenant, a zero byte, ClientId or topic. None of them can
+/// hold the zero byte [MQTT-1.5.4-2].
+fn key(tenant: &TenantId, name: &str) -> Vec<u8> {
+    [tenant.as_str().as_bytes(), &[0], name.as_bytes()].concat()
+}
+
+/// What [`key`] joined.
+pub(super) fn names(key: &[u8]) -> Option<(TenantId, &str)> {
+    let (tenant, name) = std::str::from_utf8(key).ok()?.split_once('\0')?;
+    Some((TenantId::new(tenant), name))
 }
 
 /// The key of a subscription: the session, then the filter.
@@ -15,34 +36,66 @@ fn subscription_key(session: SessionUid, filter: &TopicFilter) -> Vec<u8> {
     [&session.0.to_be_bytes(), filter.as_str().as_bytes()].concat()
 }
 
-/// The session exists, under this name, for this long after its connection.
-pub(super) fn created(batch: &mut Batch, tenant: &TenantId, client: &ClientId, session: SessionUid, expiry: u32) {
-    let value = [session.0.to_be_bytes().as_slice(), &expiry.to_be_bytes()].concat();
-    batch.push(Op::Put { table: Table::Sessions, key: session_key(tenant, client), value });
+/// The session exists, under the name that its admission gives it.
+pub(super) fn session(
+    tenant: &TenantId,
+    uid: SessionUid,
+    admission: &Admission,
+    peer: &Peer,
+    session: &Session,
+    left_at: Option<u64>,
+) -> Op {
+    let attributes = attributes::asked_for(&admission.tenant, admission.verdict.as_deref().zip(peer.leaf()));
+    let row = SessionRow {
+        uid,
+        client_id: session.client_id().as_str().to_owned(),
+        keeper: keeper(&admission.principal),
+        account: admission.account.as_ref().map(|account| account.name.clone()),
+        attributes: attributes.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect(),
+        expiry: session.terms().session_expiry,
+        window: session.terms().send_window,
+        left_at,
+        will: session.will().map(will_row),
+    };
+    put(tenant, &admission.session_key, &row)
+}
+
+/// Writes a session's row.
+pub(super) fn put(tenant: &TenantId, name: &ClientId, row: &SessionRow) -> Op {
+    Op::Put { table: Table::Sessions, key: key(tenant, name.as_str()), value: row.encode() }
+}
+
+/// The row of a session at rest, now that its will is published.
+pub(super) fn without_will(domain: &Domain<Resting>, name: &ClientId) -> Batch {
+    let found = domain.store().get(Table::Sessions, &key(domain.tenant(), name.as_str()));
+    let row = found.ok().flatten().and_then(|row| SessionRow::decode(&row).ok());
+    Batch { ops: row.map(|row| put(domain.tenant(), name, &SessionRow { will: None, ..row })).into_iter().collect() }
 }
 
 /// The session is gone with all that it held.
 pub(super) fn ended<'a>(
     batch: &mut Batch,
     tenant: &TenantId,
-    client: &ClientId,
+    name: &ClientId,
     session: SessionUid,
     subscriptions: impl Iterator<Item = &'a Subscription>,
 ) {
-    batch.push(Op::Delete { table: Table::Sessions, key: session_key(tenant, client) });
-    for subscription in subscriptions {
-        batch.push(Op::Delete { table: Table::Subscriptions, key: subscription_key(session, &subscription.filter) });
-    }
+    batch.push(Op::Delete { table: Table::Sessions, key: key(tenant, name.as_str()) });
+    batch.ops.extend(subscriptions.map(|subscription| unsubscribed(session, &subscription.filter)));
     batch.push(Op::DropSession { session });
 }
 
-/// A topic's retained message is replaced, or cleared by an empty payload.
-pub(super) fn retained(tenant: &TenantId, message: &MessageView<'_>) -> Op {
-    let key = [tenant.as_str().as_bytes(), &[0], message.topic.as_str().as_bytes()].concat();
-    if message.payload.is_empty() {
-        Op::Delete { table: Table::Retained, key }
-    } else {
-        Op::Put { table: Table::Retained, key, value: message.payload.to_vec() }
+/// A subscription is gone.
+pub(super) fn unsubscribed(session: SessionUid, filter: &TopicFilter) -> Op {
+    Op::Delete { table: Table::Subscriptions, key: subscription_key(session, filter) }
+}
+
+/// A topic's retained message is replaced, or gone.
+pub(super) fn retained(tenant: &TenantId, topic: TopicName<'_>, kept: Option<&StoredMessage>) -> Op {
+    let (table, key) = (Table::Retained, key(tenant, topic.as_str()));
+    match kept {
+        Some(message) => Op::Put { table, key, value: message.encode() },
+        None => Op::Delete { table, key },
     }
 }
 
@@ -51,13 +104,69 @@ pub(super) fn changed(session: SessionUid, change: Change) -> Op {
     match change {
         Change::Inbound { packet_id, held } => Op::SetInbound { session, packet_id, held },
         Change::Released { seq } => Op::Released { session, seq },
-        Change::Subscribed(subscription) => {
-            let id = subscription.id.map_or(0, u32::from);
-            let value = [[subscription.options.bits()].as_slice(), &id.to_be_bytes()].concat();
-            Op::Put { table: Table::Subscriptions, key: subscription_key(session, &subscription.filter), value }
+        Change::Subscribed(Subscription { filter, options, id }) => {
+            let row = SubscriptionRow { options, id: id.map_or(0, u32::from) };
+            Op::Put { table: Table::Subscriptions, key: subscription_key(session, &filter), value: row.encode() }
         }
-        Change::Unsubscribed(filter) => {
-            Op::Delete { table: Table::Subscriptions, key: subscription_key(session, &filter) }
-        }
+        Change::Unsubscribed(filter) => unsubscribed(session, &filter),
+    }
+}
+
+/// The subscription that a row and its key tell of.
+pub(super) fn subscription(key: &[u8], row: SubscriptionRow) -> Option<Subscription> {
+    let filter = std::str::from_utf8(key.get(size_of::<u64>()..)?).ok()?;
+    let filter = TopicFilter::new(filter).ok()?;
+    Some(Subscription { filter, options: row.options, id: std::num::NonZeroU32::new(row.id) })
+}
+
+/// For whom a row says that its session is kept.
+pub(super) fn principal(tenant: &TenantId, keeper: &Keeper) -> Principal {
+    let holder = match keeper {
+        Keeper::Certificate { platform, common_name } => Holder::Certificate {
+            lineage: platform.as_deref().map_or(Lineage::Tenant, |name| Lineage::Platform(Arc::from(name))),
+            common_name: Arc::from(common_name.as_str()),
+        },
+        Keeper::Account(name) => Holder::Account(Arc::from(name.as_str())),
+        Keeper::Anonymous => Holder::Anonymous,
+    };
+    Principal { tenant: tenant.clone(), holder }
+}
+
+fn keeper(principal: &Principal) -> Keeper {
+    match &principal.holder {
+        Holder::Certificate { lineage, common_name } => Keeper::Certificate {
+            platform: match lineage {
+                Lineage::Tenant => None,
+                Lineage::Platform(name) => Some(name.to_string()),
+            },
+            common_name: common_name.to_string(),
+        },
+        Holder::Account(name) => Keeper::Account(name.to_string()),
+        Holder::Anonymous => Keeper::Anonymous,
+    }
+}
+
+/// What rights ask of the certificate. A variable that is unknown by now is
+/// left out: what is not set denies.
+pub(super) fn variables(row: &SessionRow) -> Vec<(Variable, String)> {
+    let known = row.attributes.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.clone())));
+    known.collect()
+}
+
+/// The will that a row tells of.
+pub(super) fn will(row: WillRow) -> Will {
+    let WillRow { topic, payload, qos, retain, delay, properties, expiry } = row;
+    Will { topic: topic.into(), payload: payload.into(), qos, retain, delay, properties: properties.into(), expiry }
+}
+
+fn will_row(will: &Will) -> WillRow {
+    WillRow {
+        topic: will.topic.to_string(),
+        payload: will.payload.to_vec(),
+        qos: will.qos,
+        retain: will.retain,
+        delay: will.delay,
+        properties: will.properties.to_vec(),
+        expiry: will.expiry,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::delivery::{Agenda, Budget, Domain, Mailbox};
@@ -19,7 +20,7 @@ use super::control::Live;
 use super::limits::Limits;
 use super::overload::Overload;
 use super::passwords::Passwords;
-use super::{Settings, connection};
+use super::{Settings, connection, remember};
 
 /// A session at rest, with the rights of its client, for its will.
 #[derive(Debug)]
@@ -30,17 +31,39 @@ pub struct Resting {
     pub rights: Arc<Rights>,
 }
 
-/// What is due for a session whose client is away.
+/// A session whose client is away.
 #[derive(Clone)]
-pub struct Due {
-    /// Where the session is kept.
+pub struct Away {
+    /// Where it is kept.
     pub domain: Arc<Domain<Resting>>,
     /// Under which name.
     pub key: ClientId,
-    /// As which claim; a later one makes this void.
+    /// As which claim; a later one makes what is due void.
     pub generation: u64,
+}
+
+/// What is due for a session whose client is away.
+#[derive(Clone)]
+pub struct Due {
+    /// Which session.
+    pub away: Away,
     /// What happens.
     pub event: Event,
+}
+
+impl Away {
+    /// Enters into the agenda what comes: the will after its delay, the end
+    /// after `expiry`, both in seconds, of which `gone` have passed.
+    pub(super) fn schedule(self, node: &Node, gone: Duration, will_delay: Option<u32>, expiry: u32) {
+        let now = node.clock.now();
+        let at = |seconds: u32| now + Duration::from_secs(seconds.into()).saturating_sub(gone);
+        if let Some(delay) = will_delay {
+            node.agenda.schedule(at(delay), Due { away: self.clone(), event: Event::Will });
+        }
+        if expiry != u32::MAX {
+            node.agenda.schedule(at(expiry), Due { away: self, event: Event::Expire });
+        }
+    }
 }
 
 /// What happens to a session whose client is away.
@@ -112,8 +135,8 @@ impl Domains {
 
 /// Does what is due for a session whose client is away.
 pub fn due(node: &Node, due: &Due) {
-    let Due { domain, key, generation, event } = due;
-    match event {
+    let Away { domain, key, generation } = &due.away;
+    match due.event {
         Event::Expire => {
             let Some(mut parked) = domain.registry.expire(key, *generation) else { return };
             Counter::SessionsExpired.one();
@@ -123,11 +146,14 @@ pub fn due(node: &Node, due: &Due) {
             if let Some(will) = session.take_will() {
                 connection::publish_will(node, domain, &mailbox, rights, &will);
             }
-            connection::end_session(domain, session, &mailbox, node.clock.unix_millis());
+            connection::end_session(domain, key, session, &mailbox, node.clock.unix_millis());
         }
         Event::Will => {
             let found = domain.registry.with_parked(key, *generation, |parked| {
                 let Resting { session, rights } = &mut parked.session;
+                // While the session is locked: a connection that claims it
+                // writes its own row behind this one.
+                let _ = domain.append(remember::without_will(domain, key));
                 (session.take_will(), Arc::clone(&parked.queue), Arc::clone(rights))
             });
             if let Some((Some(will), queue, rights)) = found {

@@ -33,6 +33,26 @@ pub struct Terms {
     pub session_expiry_cap: u32,
 }
 
+impl Terms {
+    /// The terms of a session whose client is away: the next connection brings
+    /// others.
+    #[must_use]
+    pub const fn at_rest(session_expiry: u32) -> Self {
+        Self {
+            version: Version::V4,
+            send_window: 1,
+            receive_maximum: 1,
+            max_packet_out: u32::MAX,
+            topic_alias_maximum: 0,
+            max_subscriptions: 0,
+            max_topic_levels: 0,
+            problem_information: false,
+            session_expiry,
+            session_expiry_cap: session_expiry,
+        }
+    }
+}
+
 /// What the driver must do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {

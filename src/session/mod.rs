@@ -191,6 +191,11 @@ impl Session {
         self.received.hold(packet_id);
     }
 
+    /// Puts back the will that a store remembered.
+    pub fn restore_will(&mut self, will: Box<Will>) {
+        self.will = Some(will);
+    }
+
     /// The will, taken away.
     pub fn take_will(&mut self) -> Option<Box<Will>> {
         self.will.take()

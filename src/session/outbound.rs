@@ -76,6 +76,17 @@ pub struct Outbound {
     /// Places that were finished since they were last asked for; kept only for
     /// queues that keep places.
     finished: Vec<u64>,
+    doubt: Doubt,
+}
+
+/// What an earlier start of the broker may have sent: nothing says how far it
+/// came.
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubt {
+    /// So many messages may have been in flight.
+    left: u16,
+    /// All of them below this place.
+    below: u64,
 }
 
 impl Outbound {
@@ -89,6 +100,7 @@ impl Outbound {
             next_volatile: 0,
             out_of_order: false,
             finished: Vec::new(),
+            doubt: Doubt { left: 0, below: 0 },
         }
     }
 
@@ -143,6 +155,21 @@ impl Outbound {
         self.slots.push_back(Slot { seq, stage, stored: true });
         self.unfinished += 1;
         self.next_volatile = self.next_volatile.max(seq + 1);
+    }
+
+    /// Up to `window` of the messages below `below` may have been sent before
+    /// the broker was started: they carry DUP when they are sent
+    /// [MQTT-3.3.1-1].
+    pub const fn restore_doubt(&mut self, window: u16, below: u64) {
+        self.doubt = Doubt { left: window, below };
+    }
+
+    /// Whether the message at `seq`, which is sent now, may have been sent
+    /// before. Asked once a message, in their order.
+    pub const fn may_repeat(&mut self, seq: u64) -> bool {
+        let doubtful = self.doubt.left > 0 && seq < self.doubt.below;
+        self.doubt.left -= doubtful as u16;
+        doubtful
     }
 
     /// Whether `seq` is in flight, or finished behind others that are not.

@@ -13,7 +13,7 @@ use std::ops::{Bound, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{Batch, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
+use super::{Batch, Load, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
 pub use queue::QueueContents;
 use queue::Queues;
 
@@ -30,6 +30,7 @@ pub struct MemoryStore {
     subscriptions: Mutex<Rows>,
     retained: Mutex<Rows>,
     wills: Mutex<Rows>,
+    epoch: u32,
 }
 
 /// All that a store holds, to compare and to print.
@@ -49,6 +50,7 @@ impl Default for MemoryStore {
             subscriptions: Mutex::default(),
             retained: Mutex::default(),
             wills: Mutex::default(),
+            epoch: 1,
         }
     }
 }
@@ -64,11 +66,20 @@ impl Clone for MemoryStore {
             subscriptions: rows(Table::Subscriptions),
             retained: rows(Table::Retained),
             wills: rows(Table::Wills),
+            epoch: self.epoch,
         }
     }
 }
 
 impl MemoryStore {
+    /// The same contents as a broker finds them that starts anew.
+    #[must_use]
+    pub fn reopened(&self) -> Self {
+        let mut reopened = self.clone();
+        reopened.epoch += 1;
+        reopened
+    }
+
     /// All that is there.
     #[must_use]
     pub fn contents(&self) -> Contents {
@@ -152,6 +163,18 @@ impl Store for MemoryStore {
 
     fn inbound(&self, session: SessionUid) -> Result<Vec<u16>, StoreError> {
         Ok(self.queues(session).inbound(session))
+    }
+
+    fn queue_load(&self, session: SessionUid) -> Result<Load, StoreError> {
+        Ok(self.queues(session).load(session))
+    }
+
+    fn released(&self, session: SessionUid) -> Result<Vec<u64>, StoreError> {
+        Ok(self.queues(session).released(session))
+    }
+
+    fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

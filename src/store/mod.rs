@@ -27,6 +27,7 @@
 
 mod batch;
 mod memory;
+pub mod rows;
 mod slow;
 
 pub use batch::{Batch, Op, QueueEntry, Queued, Row, SessionUid, StoredMessage, Table};
@@ -58,6 +59,15 @@ pub enum StoreError {
     /// The medium failed.
     #[error("the store could not be read: {0}")]
     Io(String),
+}
+
+/// How much a queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Entries that are not finished.
+    pub messages: u64,
+    /// The bytes of their payloads.
+    pub bytes: u64,
 }
 
 /// A place for what must outlive a connection. See the module's contract.
@@ -96,6 +106,23 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the medium fails.
     fn queue_span(&self, session: SessionUid) -> Result<Range<u64>, StoreError>;
+
+    /// How many entries a session's queue holds, and their payloads' bytes.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn queue_load(&self, session: SessionUid) -> Result<Load, StoreError>;
+
+    /// The entries of a session's queue whose PUBREC came, in order: PUBREL is
+    /// what is resent.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn released(&self, session: SessionUid) -> Result<Vec<u64>, StoreError>;
+
+    /// A number that is higher at every start of the broker on the same store,
+    /// so that what is named after it was never named before.
+    fn epoch(&self) -> u32;
 
     /// The packet identifiers of QoS 2 publications that `session` has sent
     /// and not released.

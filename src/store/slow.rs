@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{Batch, MemoryStore, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
+use super::{Batch, Load, MemoryStore, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
 pub use plan::{Plan, PlanError};
 
 /// See the module.
@@ -311,6 +311,18 @@ impl Store for SlowStore {
 
     fn inbound(&self, session: SessionUid) -> Result<Vec<u16>, StoreError> {
         self.live.inbound(session)
+    }
+
+    fn queue_load(&self, session: SessionUid) -> Result<Load, StoreError> {
+        self.live.queue_load(session)
+    }
+
+    fn released(&self, session: SessionUid) -> Result<Vec<u64>, StoreError> {
+        self.live.released(session)
+    }
+
+    fn epoch(&self) -> u32 {
+        self.live.epoch()
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

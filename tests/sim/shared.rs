@@ -102,7 +102,7 @@ impl Stage {
         let topic = TopicName::new("t").unwrap();
         let (qos, expiry) = (Qos::AtLeastOnce, None);
         let message = MessageView { topic, qos, retain: false, properties: &[], expiry, payload: &payload };
-        let publisher = Publisher { queue: &self.publisher.0, now: 0 };
+        let publisher = Publisher { queue: &self.publisher.0, epoch: 1, now: 0 };
         let _ = self.domain.publish(&message, &self.publisher, publisher, encode, &self.permit);
     }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::{ConnAck, Disconnect, PropertiesBuf};
-use crate::delivery::{Domain, EPOCH, Item, Mailbox, Parked, Progress, Publisher};
+use crate::delivery::{Domain, Item, Mailbox, Parked, Progress, Publisher};
 use crate::identity::policy::Rights;
 use crate::identity::switch::OnForbiddenPublish;
-use crate::mqtt::{MessageId, ReasonCode};
+use crate::mqtt::{ClientId, MessageId, ReasonCode};
 use crate::session::{Session, Will};
-use crate::store::Batch;
+use crate::store::{Batch, StoredMessage};
 use crate::telemetry::metrics::Counter;
 
-use super::super::shared::{Due, Event, Node, Resting};
+use super::super::shared::{Away, Node, Resting};
 use super::super::{encode, remember};
 use super::farewell::Farewell;
 use super::{Connection, Ending, Parts, heritage};
@@ -164,36 +164,40 @@ impl Connection {
         let key = &self.parts.admission.session_key;
         let generation = self.parts.generation;
         if !session.is_resumable() {
-            end_session(domain, &mut session, &self.parts.mailbox, now);
+            end_session(domain, key, &mut session, &self.parts.mailbox, now);
             domain.registry.hand_back(key, generation, None);
             return;
         }
+        // Before the next owner can write: the last row is the one that counts.
+        let left_at = Some(self.parts.node.clock.unix_millis());
+        let uid = self.parts.queue.uid();
+        let row = remember::session(domain.tenant(), uid, &self.parts.admission, &self.parts.peer, &session, left_at);
+        let _ = domain.append(Batch { ops: vec![row] });
         let expiry = session.terms().session_expiry;
         let rights = Arc::clone(&self.parts.admission.rights);
         let parked = Parked { session: Resting { session, rights }, queue: Arc::clone(&self.parts.queue), next };
         if !domain.registry.hand_back(key, generation, Some(parked)) {
             return;
         }
-        let now = self.parts.node.clock.now();
-        let due = |event| Due { domain: Arc::clone(domain), key: key.clone(), generation, event };
-        if let Some(delay) = will_waits {
-            self.parts.node.agenda.schedule(now + Duration::from_secs(delay.into()), due(Event::Will));
-        }
-        if expiry != u32::MAX {
-            self.parts.node.agenda.schedule(now + Duration::from_secs(expiry.into()), due(Event::Expire));
-        }
+        let away = Away { domain: Arc::clone(domain), key: key.clone(), generation };
+        away.schedule(&self.parts.node, Duration::ZERO, will_waits, expiry);
     }
 }
 
 /// Takes a session out of the router and the store. What it was to do as a
 /// member of groups goes to the other members.
-pub(in crate::net) fn end_session(domain: &Domain<Resting>, session: &mut Session, mailbox: &Mailbox, now: u64) {
+pub(in crate::net) fn end_session(
+    domain: &Domain<Resting>,
+    key: &ClientId,
+    session: &mut Session,
+    mailbox: &Mailbox,
+    now: u64,
+) {
     domain.unsubscribe(session.subscriptions().iter().map(|subscription| &subscription.filter), mailbox);
     if session.is_stored() {
         heritage::bequeath(domain, mailbox, session, now);
         let mut batch = Batch::default();
-        let (tenant, client) = (domain.tenant(), session.client_id());
-        remember::ended(&mut batch, tenant, client, mailbox.0.uid(), session.subscriptions().iter());
+        remember::ended(&mut batch, domain.tenant(), key, mailbox.0.uid(), session.subscriptions().iter());
         let _ = domain.append(batch);
     }
 }
@@ -215,10 +219,12 @@ pub(in crate::net) fn publish_will(
     Counter::WillsPublished.one();
     let now = node.clock.unix_millis();
     let uid = mailbox.0.uid();
-    let publisher = Publisher { queue: &mailbox.0, now };
+    let publisher = Publisher { queue: &mailbox.0, epoch: domain.epoch(), now };
     if message.retain {
-        let id = MessageId { publisher: uid.0, epoch: EPOCH, counter: mailbox.0.count_published(1) };
-        let log = || domain.append(Batch { ops: vec![remember::retained(domain.tenant(), &message)] });
+        let id = MessageId { publisher: uid.0, epoch: domain.epoch(), counter: mailbox.0.count_published(1) };
+        let log = |kept: Option<&StoredMessage>| {
+            domain.append(Batch { ops: vec![remember::retained(domain.tenant(), message.topic, kept)] })
+        };
         if domain.retained.set(&message, id, now, log).is_err() {
             Counter::RetainedRefused.one();
             tracing::warn!(tenant = domain.tenant().as_str(), topic = &*will.topic, "a will was not retained: full");

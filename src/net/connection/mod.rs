@@ -33,7 +33,7 @@ pub(super) use conclude::{end_session, publish_will};
 pub(super) use farewell::linger;
 
 use crate::codec::Packet;
-use crate::delivery::{Bound, Charge, Domain, EPOCH, Fanout, Mailbox, Progress, SessionQueue};
+use crate::delivery::{Bound, Charge, Domain, Fanout, Mailbox, Progress, SessionQueue};
 use crate::identity::admission::{Admission, Peer};
 use crate::identity::readmission::readmit;
 use crate::mqtt::MessageId;
@@ -92,7 +92,7 @@ pub(super) struct Parts {
 impl Parts {
     /// Names one publication of this session.
     fn new_message(&self) -> MessageId {
-        MessageId { publisher: self.queue.uid().0, epoch: EPOCH, counter: self.queue.count_published(1) }
+        MessageId { publisher: self.queue.uid().0, epoch: self.domain.epoch(), counter: self.queue.count_published(1) }
     }
 }
 

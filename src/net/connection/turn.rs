@@ -13,7 +13,7 @@ use crate::delivery::{Fanout, Progress, Publisher};
 use crate::identity::switch::{OnForbiddenPublish, OnForbiddenSubscribe, Retain};
 use crate::mqtt::{MessageView, ReasonCode, RetainHandling, TopicName};
 use crate::session::{Acknowledged, Answer, Grant, Inbound, Output, Violation, Wish};
-use crate::store::{Batch, Op, Position};
+use crate::store::{Batch, Op, Position, StoredMessage};
 use crate::telemetry::metrics::Counter;
 
 use super::super::{encode, lent::Buffers, remember};
@@ -267,7 +267,8 @@ impl Connection {
             return false;
         }
         let now = self.parts.node.clock.unix_millis();
-        let mut fanout = buffers.turn.finish(Publisher { queue: &self.parts.queue, now });
+        let mut fanout =
+            buffers.turn.finish(Publisher { queue: &self.parts.queue, epoch: self.parts.domain.epoch(), now });
         if fanout.advance() == Progress::More {
             self.fanout = Some(Box::new(fanout));
             cx.waker().wake_by_ref();
@@ -328,7 +329,9 @@ impl Connection {
 fn retain(parts: &Parts, message: &MessageView<'_>) -> Option<Position> {
     let now = parts.node.clock.unix_millis();
     let domain = &parts.domain;
-    let log = || domain.append(Batch { ops: vec![remember::retained(domain.tenant(), message)] });
+    let log = |kept: Option<&StoredMessage>| {
+        domain.append(Batch { ops: vec![remember::retained(domain.tenant(), message.topic, kept)] })
+    };
     domain.retained.set(message, parts.new_message(), now, log).ok()
 }
 

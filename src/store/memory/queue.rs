@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 
 use crate::mqtt::MessageId;
-use crate::store::{Position, QueueEntry, Queued, SessionUid};
+use crate::store::{Load, Position, QueueEntry, Queued, SessionUid};
 
 /// So many sessions that have ended are remembered a shard, so that a
 /// publisher's batch that was made before the end and arrives after it leaves
@@ -104,6 +104,17 @@ impl Queues {
 
     pub(super) fn span(&self, session: SessionUid) -> Range<u64> {
         self.queues.get(&session).map_or(0..0, Queue::span)
+    }
+
+    pub(super) fn load(&self, session: SessionUid) -> Load {
+        let Some(queue) = self.queues.get(&session) else { return Load::default() };
+        let bytes = queue.entries.values().map(|slot| slot.entry.message.payload.len() as u64).sum();
+        Load { messages: queue.entries.len() as u64, bytes }
+    }
+
+    pub(super) fn released(&self, session: SessionUid) -> Vec<u64> {
+        let Some(queue) = self.queues.get(&session) else { return Vec::new() };
+        queue.entries.iter().filter(|(_, slot)| slot.released).map(|(seq, _)| *seq).collect()
     }
 
     pub(super) fn inbound(&self, session: SessionUid) -> Vec<u16> {

@@ -5,6 +5,7 @@
 //! sessions, so that tests may run side by side.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certus::broker::{self, Broker, Durability, ServerTls};
@@ -14,6 +15,7 @@ use certus::identity::switch::Profile;
 use certus::identity::tenant::TenantSettings;
 use certus::mqtt::TenantId;
 use certus::net::ListenerSettings;
+use certus::store::{MemoryStore, Store};
 use certus::{delivery, net};
 use tokio::runtime::{self, Runtime};
 
@@ -30,6 +32,8 @@ pub struct Host {
     broker: Option<Broker>,
     address: SocketAddr,
     clock: Clock,
+    settings: broker::Settings,
+    store: Arc<MemoryStore>,
     _files: tempfile::TempDir,
 }
 
@@ -68,10 +72,30 @@ impl Host {
         change(&mut settings);
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let entered = runtime.enter();
-        let broker = broker::start(settings, clock.clone()).unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let broker = match settings.slow_store {
+            Some(_) => broker::start(settings.clone(), clock.clone()),
+            None => broker::start_on(settings.clone(), clock.clone(), Arc::clone(&store) as Arc<dyn Store>),
+        };
         drop(entered);
+        let broker = broker.unwrap();
         let address = broker.handle().listening()[0].1;
-        Self { runtime, broker: Some(broker), address, clock, _files: files }
+        Self { runtime, broker: Some(broker), address, clock, settings, store, _files: files }
+    }
+
+    /// Takes the store as it is in this moment, as a kill would leave it, and
+    /// starts another broker on it whose settings `change` has seen. Clients
+    /// of the first one lose their connections.
+    pub fn kill_and_start(&mut self, change: impl FnOnce(&mut broker::Settings)) {
+        self.store = Arc::new(self.store.reopened());
+        self.stop();
+        change(&mut self.settings);
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let entered = self.runtime.enter();
+        let broker = broker::start_on(self.settings.clone(), self.clock.clone(), store).unwrap();
+        drop(entered);
+        self.address = broker.handle().listening()[0].1;
+        self.broker = Some(broker);
     }
 
     /// The same conversation with a store that is durable at once, and with

@@ -14,6 +14,7 @@ mod limits;
 mod older;
 mod publish;
 mod quality;
+mod restart;
 mod retained;
 mod shared;
 mod statements_3_1_1;

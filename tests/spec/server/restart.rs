@@ -1,0 +1,203 @@
+//! What comes back when the broker starts anew on the same store: section 4.1
+//! and the durable promises of the broker.
+//!
+//! What lives here: conversations around a kill. What does not: a disk
+//! (`tests/store`). Invariant: the store is taken as it lies in the moment of
+//! the kill; nothing that the old broker does later reaches the new one.
+
+use certus::codec::AckKind;
+use certus::mqtt::{Qos, ReasonCode, Version};
+
+use super::client::{Client, Message};
+use super::host::Host;
+
+fn lasting(host: &Host, version: Version) -> Client {
+    host.dial("keeper").version(version).lasting().resume().open()
+}
+
+/// [MQTT-4.1.0-1] [MQTT-3.1.2-5] [MQTT-3.2.2-3]: the session is there, with
+/// its subscriptions and all that was acknowledged to publishers, in order.
+#[test]
+fn a_session_comes_back_with_its_subscriptions_and_its_queue() {
+    for version in [Version::V4, Version::V5] {
+        let mut host = Host::start();
+        let mut keeper = lasting(&host, version);
+        assert!(!keeper.connack().session_present);
+        keeper.subscribe("t/+", Qos::ExactlyOnce);
+        keeper.vanish();
+        let mut publisher = host.dial("publisher").open();
+        for text in ["1", "2", "3"] {
+            publisher.publish(&Message::new("t/a", text.as_bytes(), Qos::AtLeastOnce));
+        }
+        host.kill_and_start(|_| {});
+        let mut keeper = lasting(&host, version);
+        assert!(keeper.connack().session_present);
+        let received: Vec<_> = (0..3).map(|_| keeper.receive().text().to_owned()).collect();
+        assert_eq!(received, ["1", "2", "3"]);
+        host.dial("publisher").open().publish(&Message::new("t/b", b"4", Qos::AtLeastOnce));
+        assert_eq!(keeper.receive().text(), "4");
+        keeper.expect_nothing();
+    }
+}
+
+/// What was acknowledged by the subscriber does not come again, and a second
+/// start finds the same.
+#[test]
+fn what_is_finished_stays_finished_over_two_starts() {
+    let mut host = Host::start();
+    let mut keeper = lasting(&host, Version::V5);
+    keeper.subscribe("t", Qos::AtLeastOnce);
+    let mut publisher = host.dial("publisher").open();
+    publisher.publish(&Message::new("t", b"seen", Qos::AtLeastOnce));
+    let seen = keeper.receive();
+    assert_eq!(seen.text(), "seen");
+    keeper.expect_nothing();
+    keeper.vanish();
+    publisher.publish(&Message::new("t", b"kept", Qos::AtLeastOnce));
+    host.kill_and_start(|_| {});
+    host.kill_and_start(|_| {});
+    let mut keeper = lasting(&host, Version::V5);
+    assert_eq!(keeper.receive().text(), "kept");
+    keeper.expect_nothing();
+}
+
+/// [MQTT-4.4.0-1] [MQTT-3.3.1-1]: what was in flight comes again under its
+/// identifier with DUP; what was released goes on with PUBREL.
+#[test]
+fn what_was_in_flight_comes_again_under_its_identifier() {
+    let mut host = Host::start();
+    let mut keeper = lasting(&host, Version::V5);
+    keeper.subscribe("t", Qos::ExactlyOnce);
+    let mut publisher = host.dial("publisher").open();
+    for text in ["released", "sent"] {
+        publisher.publish(&Message::new("t", text.as_bytes(), Qos::ExactlyOnce));
+    }
+    let (released, sent) = (keeper.take(), keeper.take());
+    keeper.acknowledge(AckKind::PubRec, released.id);
+    keeper.expect_ack(AckKind::PubRel, released.id);
+    keeper.expect_nothing();
+    host.kill_and_start(|_| {});
+    let mut keeper = lasting(&host, Version::V5);
+    keeper.expect_ack(AckKind::PubRel, released.id);
+    keeper.acknowledge(AckKind::PubComp, released.id);
+    let again = keeper.take();
+    assert_eq!((again.id, again.text(), again.dup), (sent.id, "sent", true));
+    keeper.finish(&again);
+    keeper.expect_nothing();
+}
+
+/// [MQTT-4.3.3-10]: the identifier of a publication that was received and not
+/// released is still known, so that it is not published twice.
+#[test]
+fn a_publication_of_qos_2_is_not_routed_again_after_the_start() {
+    let mut host = Host::start();
+    let mut keeper = lasting(&host, Version::V4);
+    keeper.subscribe("t", Qos::ExactlyOnce);
+    keeper.vanish();
+    let mut publisher = host.dial("publisher").lasting().resume().open();
+    let message = Message::new("t", b"once", Qos::ExactlyOnce).id(9);
+    publisher.send_message(&message);
+    assert_eq!(publisher.expect_ack(AckKind::PubRec, 9), ReasonCode::Success);
+    host.kill_and_start(|_| {});
+    let mut publisher = host.dial("publisher").lasting().resume().open();
+    publisher.send_message(&message.dup());
+    assert_eq!(publisher.expect_ack(AckKind::PubRec, 9), ReasonCode::Success);
+    publisher.acknowledge(AckKind::PubRel, 9);
+    assert_eq!(publisher.expect_ack(AckKind::PubComp, 9), ReasonCode::Success);
+    let mut keeper = lasting(&host, Version::V4);
+    assert_eq!(keeper.receive().text(), "once");
+    keeper.expect_nothing();
+}
+
+/// Retained messages come back with all that belongs to them; what was cleared
+/// or has expired does not.
+#[test]
+fn retained_messages_come_back_whole() {
+    let mut host = Host::start();
+    let mut publisher = host.dial("publisher").open();
+    let rich = Message::new("r/rich", b"on", Qos::ExactlyOnce)
+        .retained()
+        .with(|properties| properties.content_type("text/plain").user_property("a", "1"));
+    publisher.publish(&rich);
+    publisher.publish(&Message::new("r/gone", b"x", Qos::AtLeastOnce).retained());
+    publisher.publish(&Message::new("r/gone", b"", Qos::AtLeastOnce).retained());
+    let brief = Message::new("r/brief", b"x", Qos::AtLeastOnce).retained();
+    publisher.publish(&brief.with(|properties| properties.message_expiry(60)));
+    host.pass(120);
+    host.kill_and_start(|_| {});
+    let mut reader = host.dial("reader").open();
+    reader.subscribe("r/#", Qos::ExactlyOnce);
+    let found = reader.receive();
+    assert_eq!((found.topic.as_str(), found.text(), found.qos, found.retain), ("r/rich", "on", Qos::ExactlyOnce, true));
+    found.read(|properties| {
+        assert_eq!(properties.content_type(), Some("text/plain"));
+        assert_eq!(properties.user_properties().collect::<Vec<_>>(), [("a", "1")]);
+    });
+    reader.expect_nothing();
+}
+
+/// [MQTT-3.1.2-8] of 3.1.1, section 3.1.2.5 of 5.0: a broker that was killed
+/// may publish the will once it is back; and only once.
+#[test]
+fn the_will_of_a_client_that_was_connected_is_published_once_after_the_start() {
+    let mut host = Host::start();
+    let mortal = host.dial("mortal").lasting().will("wills/a", b"gone", Qos::AtLeastOnce).open();
+    let mut mourner = host.dial("mourner").lasting().resume().open();
+    mourner.subscribe("wills/#", Qos::AtLeastOnce);
+    host.kill_and_start(|_| {});
+    drop(mortal);
+    let mut mourner = host.dial("mourner").lasting().resume().open();
+    assert_eq!(mourner.receive().text(), "gone");
+    mourner.expect_nothing();
+    host.kill_and_start(|_| {});
+    let mut mourner = host.dial("mourner").lasting().resume().open();
+    mourner.expect_nothing();
+}
+
+/// A will that waits goes on waiting; the client's return cancels it
+/// [MQTT-3.1.3-9].
+#[test]
+fn a_delayed_will_waits_on_and_is_cancelled_by_the_return() {
+    let mut host = Host::start();
+    let dial = host.dial("mortal").lasting().will("wills/a", b"gone", Qos::AtLeastOnce);
+    dial.will_with(|properties| properties.will_delay(3600)).open().vanish();
+    host.kill_and_start(|_| {});
+    let mut mourner = host.dial("mourner").open();
+    mourner.subscribe("wills/#", Qos::AtMostOnce);
+    mourner.expect_nothing();
+    let mortal = host.dial("mortal").lasting().resume().open();
+    assert!(mortal.connack().session_present);
+    mortal.disconnect();
+    mourner.expect_nothing();
+}
+
+/// Sections 3.1.2.11.2 and 3.14.2.2.2: the time that the broker was away
+/// counts.
+#[test]
+fn a_session_whose_time_passed_while_the_broker_was_away_is_gone() {
+    let mut host = Host::start();
+    let mut brief = host.dial("brief").with(|properties| properties.session_expiry(60)).open();
+    brief.subscribe("t", Qos::AtLeastOnce);
+    brief.vanish();
+    super::host::wait(50);
+    host.pass(120);
+    host.kill_and_start(|_| {});
+    super::host::wait(100);
+    let back = host.dial("brief").resume().with(|properties| properties.session_expiry(60)).open();
+    assert!(!back.connack().session_present);
+}
+
+/// [MQTT-3.1.2-4]: a clean start forgets for good.
+#[test]
+fn a_session_that_was_ended_does_not_come_back() {
+    let mut host = Host::start();
+    let mut keeper = lasting(&host, Version::V4);
+    keeper.subscribe("t", Qos::AtLeastOnce);
+    keeper.vanish();
+    host.dial("publisher").open().publish(&Message::new("t", b"lost", Qos::AtLeastOnce));
+    host.dial("keeper").version(Version::V4).open().disconnect();
+    host.kill_and_start(|_| {});
+    let mut keeper = lasting(&host, Version::V4);
+    assert!(!keeper.connack().session_present);
+    keeper.expect_nothing();
+}
