@@ -31,6 +31,7 @@ fn terms(version: Version, session_expiry: u32) -> Terms {
         receive_maximum: 100,
         max_packet_out: u32::MAX,
         topic_alias_maximum: 0,
+        outgoing_aliases: 0,
         max_subscriptions: 100,
         max_topic_levels: 32,
         problem_information: true,

@@ -94,6 +94,7 @@ impl Handle {
             ("session.max_inflight", net.max_inflight.into()),
             ("session.receive_maximum", net.receive_maximum.into()),
             ("session.topic_alias_maximum", net.topic_alias_maximum.into()),
+            ("session.outgoing_topic_aliases", net.outgoing_topic_aliases.into()),
             ("session.max_subscriptions", count(net.max_subscriptions)),
             ("session.max_topic_levels", count(net.max_topic_levels)),
             ("session.max_keep_alive", net.max_keep_alive.into()),

@@ -51,6 +51,7 @@ pub(super) fn net(top: &Reader<'_>) -> net::Settings {
         max_inflight: session.read("max_inflight", default.max_inflight, whole(1..=u16::MAX)),
         receive_maximum: session.read("receive_maximum", default.receive_maximum, whole(1..=u16::MAX)),
         topic_alias_maximum: session.read("topic_alias_maximum", default.topic_alias_maximum, whole(0..=u16::MAX)),
+        outgoing_topic_aliases: session.read("outgoing_topic_aliases", default.outgoing_topic_aliases, whole(0..=1024)),
         max_subscriptions: session.read("max_subscriptions", default.max_subscriptions, whole(SOME)),
         max_topic_levels: session.read("max_topic_levels", default.max_topic_levels, whole(1..=32_768)),
         max_keep_alive: session.read("max_keep_alive", default.max_keep_alive, whole(0..=u16::MAX)),

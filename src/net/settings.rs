@@ -73,6 +73,8 @@ pub struct Settings {
     pub receive_maximum: u16,
     /// Topic aliases that a client may use; 0 = none.
     pub topic_alias_maximum: u16,
+    /// Topic aliases that we set towards a client that takes some; 0 = none.
+    pub outgoing_topic_aliases: u16,
     /// Subscriptions per client.
     pub max_subscriptions: usize,
     /// Levels of a topic or filter.
@@ -110,6 +112,7 @@ impl Default for Settings {
             max_inflight: 64,
             receive_maximum: 1024,
             topic_alias_maximum: 32,
+            outgoing_topic_aliases: 32,
             max_subscriptions: 1000,
             max_topic_levels: 128,
             max_keep_alive: 0,

@@ -25,6 +25,7 @@ pub(super) fn terms(connect: &Connect<'_>, admission: &Admission, settings: &Set
         receive_maximum: settings.receive_maximum,
         max_packet_out: connect.properties.maximum_packet_size().unwrap_or(u32::MAX),
         topic_alias_maximum: settings.topic_alias_maximum,
+        outgoing_aliases: connect.properties.topic_alias_maximum().unwrap_or(0).min(settings.outgoing_topic_aliases),
         max_subscriptions: settings.max_subscriptions,
         max_topic_levels: settings.max_topic_levels,
         problem_information: connect.properties.request_problem_information().unwrap_or(true),

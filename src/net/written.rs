@@ -6,6 +6,7 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 
+use crate::codec::publish::Alias;
 use crate::codec::{self, Outgoing as Publish};
 use crate::delivery::{Manner, MessageRef};
 use crate::mqtt::{Qos, TopicName, Version};
@@ -77,18 +78,25 @@ fn write_shaped(
     properties: &[u8],
     payload: &[u8],
 ) {
-    let publish = Publish {
+    let mut publish = Publish {
         dup: shape.dup,
         qos: shape.qos,
         retain: shape.retain,
         packet_id: shape.packet_id.and_then(NonZeroU16::new),
         topic: shape.topic,
-        alias: None,
+        alias: drain.session.outgoing_aliases().and_then(|(aliases, most)| aliases.choose(shape.topic.as_str(), most)),
         expiry: shape.expires_at.map(|at| remaining(at, drain.now)),
         subscription_ids: shape.ids,
         properties,
         payload,
     };
+    if codec::publish::encoded_len(version, &publish) > limit
+        && let Some(Alias::Announce(_)) = publish.alias
+        && let Some((aliases, _)) = drain.session.outgoing_aliases()
+    {
+        aliases.take_back(shape.topic.as_str());
+        publish.alias = None;
+    }
     if codec::publish::encoded_len(version, &publish) > limit {
         // [MQTT-3.1.2-25]: as if it had been sent and answered.
         Counter::DroppedLarge.one();
@@ -98,6 +106,7 @@ fn write_shaped(
         return;
     }
     codec::publish::encode(drain.out, version, &publish);
+    Counter::AliasesSent.add(u64::from(matches!(publish.alias, Some(Alias::Use(_)))));
     count_sent(shape.qos, payload);
 }
 

@@ -20,6 +20,9 @@ pub struct Terms {
     pub max_packet_out: u32,
     /// Topic aliases that the client may use.
     pub topic_alias_maximum: u16,
+    /// Topic aliases that we may set: what the client takes, up to our own
+    /// bound.
+    pub outgoing_aliases: u16,
     /// Subscriptions that the client may hold.
     pub max_subscriptions: usize,
     /// Levels that a topic or filter may have.

@@ -40,6 +40,7 @@
 
 mod acks;
 mod alias;
+mod alias_out;
 mod contract;
 mod inbound;
 mod outbound;
@@ -56,6 +57,7 @@ use std::num::NonZeroU16;
 
 pub use acks::{Answer, Ring};
 pub use alias::Aliases;
+pub use alias_out::OutgoingAliases;
 pub use contract::{Change, Output, Terms};
 pub use inbound::{Inbound, Received};
 pub use outbound::{Acknowledged, InFlight, Outbound, Stage};
@@ -80,6 +82,8 @@ pub struct Session {
     outbound: Outbound,
     subscriptions: Subscriptions,
     aliases: Aliases,
+    /// Those that we set; made when the first is asked for.
+    aliases_out: Option<Box<OutgoingAliases>>,
     will: Option<Box<Will>>,
     outputs: VecDeque<Output>,
     changes: Vec<Change>,
@@ -102,6 +106,7 @@ impl Session {
             outbound: Outbound::new(terms.send_window),
             subscriptions: Subscriptions::default(),
             aliases: Aliases::new(terms.topic_alias_maximum),
+            aliases_out: None,
             will: None,
             outputs: VecDeque::new(),
             changes: Vec::new(),
@@ -119,6 +124,7 @@ impl Session {
     pub fn attach(&mut self, terms: Terms, will: Option<Box<Will>>) {
         self.outbound.set_window(terms.send_window);
         self.aliases = Aliases::new(terms.topic_alias_maximum);
+        self.aliases_out = None;
         self.answers = Ring::default();
         self.outputs.clear();
         self.resumable = terms.session_expiry > 0;
@@ -131,6 +137,7 @@ impl Session {
     pub fn detach(&mut self) {
         self.answers = Ring::default();
         self.aliases = Aliases::new(0);
+        self.aliases_out = None;
         self.outputs = VecDeque::new();
         self.received.forget_unacknowledged();
         self.outbound.shrink();
@@ -225,6 +232,13 @@ impl Session {
     /// [`Violation::TopicAlias`] when the alias is out of range or unknown.
     pub fn resolve_alias<'a>(&'a mut self, alias: u16, topic: &'a str) -> Result<&'a str, Violation> {
         self.aliases.resolve(alias, topic)
+    }
+
+    /// The aliases that we may set on this connection, and how many; nothing
+    /// where the client takes none.
+    pub fn outgoing_aliases(&mut self) -> Option<(&mut OutgoingAliases, u16)> {
+        let maximum = self.terms.outgoing_aliases;
+        (maximum > 0).then(|| (&mut **self.aliases_out.get_or_insert_default(), maximum))
     }
 
     /// Judges an incoming PUBLISH.

@@ -13,6 +13,7 @@ fn terms(version: Version, session_expiry: u32) -> Terms {
         receive_maximum: 3,
         max_packet_out: u32::MAX,
         topic_alias_maximum: 2,
+        outgoing_aliases: 0,
         max_subscriptions: 2,
         max_topic_levels: 8,
         problem_information: true,

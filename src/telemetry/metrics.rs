@@ -73,6 +73,7 @@ listed! {
         SentQos0 r#"certus_messages_sent_total{qos="0"}"# "PUBLISH packets sent to clients, repetitions included"
         SentQos1 r#"certus_messages_sent_total{qos="1"}"# "PUBLISH packets sent to clients, repetitions included"
         SentQos2 r#"certus_messages_sent_total{qos="2"}"# "PUBLISH packets sent to clients, repetitions included"
+        AliasesSent "certus_topic_aliases_sent_total" "PUBLISH packets sent with an alias instead of their topic"
         MessagesUnrouted "certus_messages_unrouted_total" "Messages without a recipient"
         DroppedAway r#"certus_messages_dropped_total{cause="queue_full"}"# "Messages that a recipient did not get"
         DroppedSlow r#"certus_messages_dropped_total{cause="slow_reader"}"# "Messages that a recipient did not get"

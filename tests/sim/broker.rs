@@ -69,6 +69,7 @@ fn terms(deal: &Deal) -> Terms {
         receive_maximum: 64,
         max_packet_out: u32::MAX,
         topic_alias_maximum: 0,
+        outgoing_aliases: 0,
         max_subscriptions: 1,
         max_topic_levels: 8,
         problem_information: true,

@@ -47,6 +47,7 @@ fn terms(script: &mut Script<'_>) -> Terms {
         receive_maximum: window,
         max_packet_out: 20 + 4 * u32::from(script.byte()),
         topic_alias_maximum: 2,
+        outgoing_aliases: 0,
         max_subscriptions: 3,
         max_topic_levels: 4,
         problem_information: true,

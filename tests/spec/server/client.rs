@@ -5,6 +5,7 @@
 //! its own accord. Invariant: whatever is expected comes within [`PATIENCE`],
 //! or the test fails and says what came instead.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU16;
@@ -226,6 +227,8 @@ pub struct Client {
     input: Vec<u8>,
     connack: Vec<u8>,
     last_id: u16,
+    /// What the server's topic aliases stand for.
+    aliases: HashMap<NonZeroU16, String>,
 }
 
 impl Client {
@@ -234,7 +237,7 @@ impl Client {
         let socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { socket, version, input: Vec::new(), connack: Vec::new(), last_id: 0 }
+        Self { socket, version, input: Vec::new(), connack: Vec::new(), last_id: 0, aliases: HashMap::new() }
     }
 
     pub fn connack(&self) -> ConnAck<'_> {
@@ -452,18 +455,32 @@ impl Client {
     /// The next packet is PUBLISH. Nothing is answered.
     pub fn take(&mut self) -> Message {
         let frame = self.frame();
-        match self.decode(&frame) {
+        self.message_in(&frame)
+    }
+
+    /// The message that a packet holds, by its alias too.
+    pub fn message_in(&mut self, frame: &[u8]) -> Message {
+        match self.decode(frame) {
             Packet::Publish(publish) => Message {
                 dup: publish.dup,
                 qos: publish.qos,
                 retain: publish.retain,
                 id: publish.packet_id.map_or(0, NonZeroU16::get),
-                topic: publish.topic.expect("a topic, not an alias").as_str().to_owned(),
+                topic: self.topic_of(&publish),
                 payload: publish.payload.to_vec(),
                 properties: publish.properties.as_bytes().to_vec(),
             },
             other => panic!("no PUBLISH but {other:?}"),
         }
+    }
+
+    fn topic_of(&mut self, publish: &codec::Publish<'_>) -> String {
+        let named = publish.topic.map(|topic| topic.as_str().to_owned());
+        let Some(alias) = publish.topic_alias else { return named.expect("a topic or an alias") };
+        if let Some(topic) = named {
+            self.aliases.insert(alias, topic);
+        }
+        self.aliases.get(&alias).expect("an alias that was announced").clone()
     }
 
     /// The next packet is PUBLISH, and all that its QoS asks for is done.

@@ -167,6 +167,38 @@ fn an_alias_stands_for_the_topic_that_it_was_set_to_last() {
     }
 }
 
+/// [MQTT-3.3.2-8] [MQTT-3.3.2-9] [MQTT-3.3.2-10] [MQTT-3.1.2-26]: the server
+/// sets aliases for topics that come again, no higher than the client takes,
+/// and anew on each connection; [MQTT-3.1.2-27]: none where it takes none.
+#[test]
+fn the_server_sets_aliases_for_those_who_take_them() {
+    Host::on_both_stores(|host| {
+        let long = "a/topic/of/forty/bytes/that/comes/often/0";
+        let mut publisher = host.dial("publisher").open();
+        let mut lengths = |most: u16| {
+            let dial = host.dial("reader").lasting();
+            let mut reader = dial.with(|properties| properties.topic_alias_maximum(most)).open();
+            reader.subscribe("#", Qos::AtLeastOnce);
+            let topics = [long, long, long, "b", long, "b", "b"];
+            let frames = topics.map(|topic| {
+                publisher.publish(&Message::new(topic, b"x", Qos::AtLeastOnce));
+                let frame = reader.frame();
+                let message = reader.message_in(&frame);
+                reader.finish(&message);
+                assert_eq!((message.topic.as_str(), message.payload), (topic, b"x".to_vec()));
+                frame.len()
+            });
+            reader.disconnect();
+            frames
+        };
+        let (plain, one) = (lengths(0), lengths(1));
+        assert_eq!(plain, [49, 49, 49, 9, 49, 9, 9]);
+        // Three bytes to announce it, then three instead of 41.
+        assert_eq!(one, [49, 52, 11, 9, 11, 9, 9]);
+        assert_eq!(lengths(65_535), [49, 52, 11, 9, 11, 12, 11], "a new connection begins anew");
+    });
+}
+
 fn alias_of(mut message: Message, alias: u16) -> Message {
     message.properties.push(0x23);
     message.properties.extend(alias.to_be_bytes());
