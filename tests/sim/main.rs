@@ -11,5 +11,6 @@
 mod broker;
 mod client;
 mod pair;
+mod rivals;
 mod shared;
 mod wire;
