@@ -27,7 +27,7 @@ pub const SLICE: usize = 1024;
 /// How often a member is chosen anew because the one before has left.
 const ATTEMPTS: usize = 8;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Target {
     All(Arc<Route>),
     /// A member of the route's group with this number.
@@ -258,6 +258,12 @@ impl Fanout {
                 found
             }
         };
+        if pushed.piecewise {
+            for start in run.start..run.end {
+                self.push(&Run { target: run.target.clone(), start, end: start + 1 }, &recipient, wake);
+            }
+            return;
+        }
         let queue = Arc::as_ptr(&recipient.queue);
         if wake.as_ref().is_some_and(|(other, _)| *other != queue) {
             fire(wake.take());

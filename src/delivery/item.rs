@@ -81,6 +81,9 @@ pub struct Pushed {
     pub stored: u32,
     /// Numbers of messages that make room, to be removed from the store.
     pub evicted: Vec<u64>,
+    /// Nothing was done: there is no room for all of it, so that its messages
+    /// are to be pushed one by one.
+    pub piecewise: bool,
     /// The reader to wake.
     pub wake: Option<Waker>,
     /// The ring is more than half full and its reader is at work.

@@ -222,6 +222,10 @@ impl SessionQueue {
         let messages = u64::from(end - start);
         let bytes = parcel.run_bytes(start, end) as u64;
         let durable = parcel.durable_in(start, end, manner.qos);
+        let is_stored = inner.kind == Kind::Persistent && durable > 0;
+        if is_stored && messages > 1 && !self.keeps(&inner, durable, bytes) {
+            return Pushed { piecewise: true, ..Pushed::default() };
+        }
         let mut pushed = match inner.kind {
             Kind::Persistent if durable > 0 && inner.connected && !self.may_keep(&inner, durable, bytes) => {
                 // What it has in flight cannot go, so the newest does.
@@ -287,17 +291,27 @@ impl SessionQueue {
     fn number(&self, inner: &mut Inner, count: u32, bytes: u64) -> Pushed {
         let mut pushed = Pushed::default();
         let count64 = u64::from(count);
-        let bounds = (self.offline_messages, self.offline_bytes);
-        let has_room = || inner.kept.has_room(count64, bytes, bounds) && self.node_keeps(inner, bytes);
-        if !inner.connected && !has_room() {
-            self.cause(inner, count, bytes).add(count64);
+        if !inner.connected && !self.keeps(inner, count, bytes) {
+            let cause = self.cause(inner, count, bytes);
             if self.overflow == Overflow::DropNewest {
+                cause.add(count64);
                 return pushed;
             }
-            let (oldest, next) = (inner.oldest_unsent, inner.next_seq);
-            pushed.evicted = inner.lent.evict(oldest, next, count64);
-            inner.oldest_unsent = pushed.evicted.last().map_or(next, |last| last + 1);
-            inner.kept.forget(pushed.evicted.len() as u64);
+            let fair = count as usize;
+            // A node without room costs one for one: others hold it too.
+            while !self.has_offline_room(inner, count, bytes)
+                || pushed.evicted.len() < fair && !self.node_keeps(inner, bytes)
+            {
+                let (oldest, next) = (inner.oldest_unsent, inner.next_seq);
+                let [gone] = inner.lent.evict(oldest, next, 1)[..] else {
+                    inner.oldest_unsent = next;
+                    break;
+                };
+                inner.oldest_unsent = gone + 1;
+                inner.kept.forget(1);
+                pushed.evicted.push(gone);
+            }
+            cause.add(pushed.evicted.len() as u64);
         }
         pushed.first_seq = Some(inner.next_seq);
         pushed.stored = count;

@@ -222,6 +222,41 @@ fn a_full_queue_of_an_absent_client_drops_the_oldest_or_the_newest() {
     assert_eq!((oldest.depth(), newest.depth()), (4, 4));
 }
 
+/// MQTT-SES-04: a turn may bring more than a queue has room for.
+#[test]
+fn a_run_that_a_queue_cannot_keep_whole_is_taken_in_pieces() {
+    let parcel = parcel(Qos::AtLeastOnce, 6);
+    for (overflow, kept) in [(Overflow::DropOldest, 2..6), (Overflow::DropNewest, 0..4)] {
+        let queue = queue(Kind::Persistent, overflow);
+        assert!(queue.push(&parcel, 0, 6, &manner(Qos::AtLeastOnce)).piecewise);
+        assert_eq!(queue.depth(), 0, "and nothing of it is there yet");
+        let (mut stored, mut evicted) = (Vec::new(), Vec::new());
+        for index in 0..6 {
+            let pushed = queue.push(&parcel, index, index + 1, &manner(Qos::AtLeastOnce));
+            assert!(!pushed.piecewise);
+            stored.extend(pushed.first_seq);
+            evicted.extend(pushed.evicted);
+        }
+        stored.retain(|seq| !evicted.contains(seq));
+        assert_eq!(stored, kept.collect::<Vec<_>>());
+        assert_eq!(queue.depth(), 4);
+    }
+}
+
+#[test]
+fn as_many_old_messages_go_as_a_long_new_one_needs() {
+    let settings = Settings { offline_messages: 100, offline_bytes: 5000, ..settings() };
+    let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, 0, Overflow::DropOldest, &settings, &plenty());
+    let mut builder = ParcelBuilder::default();
+    builder.push(&view("a/b", Qos::AtLeastOnce, &[7; 4000]), encode);
+    let (short, long) = (parcel(Qos::AtLeastOnce, 1), builder.finish(1000, SessionUid(7), 1, 40));
+    for _ in 0..60 {
+        queue.push(&short, 0, 1, &manner(Qos::AtLeastOnce));
+    }
+    let evicted: usize = (0..2).map(|_| queue.push(&long, 0, 1, &manner(Qos::AtLeastOnce)).evicted.len()).sum();
+    assert!(evicted > 40, "{evicted} short ones for two long ones");
+}
+
 #[test]
 fn a_reader_that_is_stuck_gets_no_courtesy() {
     let queue = queue(Kind::Volatile, Overflow::DropOldest);

@@ -115,14 +115,19 @@ def once_and_only_once(t, broker):
     t.check(keeper.alive(), "PUBCOMP ends it")
 
 
-def full(t, root, policy, kept):
+def full(t, root, policy, kept, together):
     broker = t.certus(on(root, {"queue_overflow": policy}, BOUNDS))
     keeper, sender = lasting(broker, "keeper", t=t), wire.Raw(broker.plain)
     keeper.subscribe("f", 1)
     leave(keeper)
     sender.connect("sender")
-    for n in range(8):
-        sender.publish("f", str(n), 1)
+    if together:  # in one turn of the broker, more than the queue holds
+        sender.socket.sendall(b"".join(wire.packet(0x32, wire.text("f") + bytes([0, n + 1]) + b"%d" % n) for n in range(8)))
+        for _ in range(8):
+            sender.await_packet(4)
+    else:
+        for n in range(8):
+            sender.publish("f", str(n), 1)
     keeper = lasting(broker, "keeper", "CONNACK 0 sp 1", t=t)
     t.ok([m[1] for m in missed(keeper, 5)], kept, f"{policy}: five of eight are left")
     t.check(keeper.alive() and keeper.aside == [], f"{policy}: and no more", keeper.aside)
@@ -163,7 +168,8 @@ def run(t):
     as_it_is_written(t, broker)
     what_is_kept(t, broker)
     once_and_only_once(t, broker)
-    full(t, root, "drop_oldest", list("34567"))
-    full(t, root, "drop_newest", list("01234"))
+    for together in (False, True):
+        full(t, root, "drop_oldest", list("34567"), together)
+        full(t, root, "drop_newest", list("01234"), together)
     expiry(t, root)
     policies(t, root)

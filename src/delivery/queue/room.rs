@@ -46,6 +46,19 @@ impl SessionQueue {
         inner.kept.has_room(count.into(), bytes, bounds) && self.node_keeps(inner, bytes)
     }
 
+    /// Whether there is room for so much more in the store.
+    pub(super) fn keeps(&self, inner: &Inner, count: u32, bytes: u64) -> bool {
+        match inner.connected {
+            true => self.may_keep(inner, count, bytes),
+            false => self.has_offline_room(inner, count, bytes) && self.node_keeps(inner, bytes),
+        }
+    }
+
+    /// Whether the bounds for clients that are away leave room for so much more.
+    pub(super) fn has_offline_room(&self, inner: &Inner, count: u32, bytes: u64) -> bool {
+        inner.kept.has_room(count.into(), bytes, (self.offline_messages, self.offline_bytes))
+    }
+
     /// Whether the node has room for so much more in a store that is memory.
     pub(super) fn node_keeps(&self, inner: &Inner, bytes: u64) -> bool {
         !self.budget.charges_stored() || self.budget.admits(inner.kept.charged(), bytes)
