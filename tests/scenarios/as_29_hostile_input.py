@@ -9,7 +9,7 @@ from support.pki import Pair, openssl
 from support.scenario import NO_TENANT, tenant
 from support.wire import packet, text
 
-QUICK = '[limits]\nhandshake_timeout = "1500 ms"\nconnect_timeout = "1500 ms"\n'
+QUICK = '[limits]\nhandshake_timeout = "1500 ms"\nconnect_timeout = "1500 ms"\nmax_refusal_lines = 10000\n'
 CONNECT = wire.connect_packet("mallory")
 CONNECT5 = wire.connect_packet("mallory", level=5)
 HEAD = text("MQTT") + b"\x04"
