@@ -47,6 +47,7 @@ impl Terms {
             receive_maximum: 1,
             max_packet_out: u32::MAX,
             topic_alias_maximum: 0,
+            outgoing_aliases: 0,
             max_subscriptions: 0,
             max_topic_levels: 0,
             problem_information: false,
