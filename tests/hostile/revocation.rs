@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use certus::broker;
 use certus::mqtt::{Qos, ReasonCode, Version};
-use rustls::ClientConfig;
+use rustls::{ClientConfig, HandshakeKind};
 
 use crate::peer::{Hello, Peer, device, publish};
 use crate::stage::{MIB, Stage, now, pause};
@@ -76,11 +76,16 @@ fn rounds(version: &'static rustls::SupportedProtocolVersion) {
     let without = without_anchor(&stage);
     for (round, step) in (0..40).zip(STEPS.into_iter().cycle()) {
         let config = device(stage.files.path(), "sensor-1", version);
-        if round % 8 >= 4 {
+        let has_ticket = round % 8 >= 4;
+        if has_ticket {
             // A ticket, so that the round is one of a resumed connection.
             Peer::connect_tls(stage.tls, &config, &Hello::new("sensor-1")).ping();
         }
         let mut peer = reach(step, &stage, &config, &mut source);
+        if !matches!(step, Step::Handshake) {
+            let expected = if has_ticket { HandshakeKind::Resumed } else { HandshakeKind::Full };
+            assert_eq!(peer.tls().conn.handshake_kind(), Some(expected), "{step:?} of round {round}");
+        }
         stage.handle().reload(&without).unwrap();
         let changed = now();
         go_on(step, &mut peer);
