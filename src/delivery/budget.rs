@@ -65,8 +65,13 @@ impl Budget {
         if held == 0 || used <= self.most / 2 {
             return true;
         }
-        let queues = self.queues.load(Ordering::Relaxed).max(1);
-        used <= self.most && held.saturating_add(more) <= (self.most / 2 / queues).max(LEAST)
+        used <= self.most && held.saturating_add(more) <= self.share()
+    }
+
+    /// What each queue may hold when there is too little for all.
+    #[must_use]
+    pub fn share(&self) -> u64 {
+        (self.most / 2 / self.queues.load(Ordering::Relaxed).max(1)).max(LEAST)
     }
 }
 

@@ -16,6 +16,9 @@ pub mod lifetime_of_a_publish {}
 #[doc = include_str!("data-plane.md")]
 pub mod data_plane {}
 
+#[doc = include_str!("bounds.md")]
+pub mod bounds {}
+
 #[doc = include_str!("trust.md")]
 pub mod trust {}
 

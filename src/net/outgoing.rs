@@ -18,8 +18,8 @@ use crate::telemetry::metrics::Counter;
 
 use super::written::{write_entry, write_message};
 
-/// The most bytes of output gathered in one turn.
-const OUTPUT: usize = 256 * 1024;
+/// The most bytes of output gathered in one turn, where memory is plenty.
+const OUTPUT: u64 = 256 * 1024;
 /// Entries read from the store at once.
 const BATCH: usize = 256;
 /// QoS 2 messages taken from the queue that wait for the disk or for room in
@@ -42,6 +42,14 @@ pub(super) struct Drain<'a> {
     pub now: u64,
     /// Where the bytes go.
     pub out: &'a mut Vec<u8>,
+    /// The most bytes of them; see [`most_output`].
+    pub most: usize,
+}
+
+/// The most bytes of output that one turn gathers: a client that stopped
+/// reading holds them, so they are no more than its share.
+pub(super) fn most_output(queue: &SessionQueue) -> usize {
+    usize::try_from(queue.budget().share().min(OUTPUT)).unwrap_or(usize::MAX)
 }
 
 /// Why a drain ended.
@@ -203,7 +211,7 @@ impl Outgoing {
         }
         self.release_held(drain);
         loop {
-            if drain.out.len() >= OUTPUT {
+            if drain.out.len() >= drain.most {
                 return Drained::Full;
             }
             if !self.send_front(drain) {
@@ -235,7 +243,7 @@ impl Outgoing {
     }
 
     fn blocked(&self, drain: &Drain<'_>) -> Drained {
-        if drain.out.len() >= OUTPUT { Drained::Full } else { Drained::Idle }
+        if drain.out.len() >= drain.most { Drained::Full } else { Drained::Idle }
     }
 
     /// Takes what the queue has. Answers whether there is something now, or
@@ -277,7 +285,7 @@ impl Outgoing {
             return false;
         }
         while let Some(&InFlight { seq, packet_id, stage }) = self.resend.front() {
-            if drain.out.len() >= OUTPUT {
+            if drain.out.len() >= drain.most {
                 return false;
             }
             // PUBREL waits among the answers: see `Session::release_again`.
@@ -297,7 +305,7 @@ impl Outgoing {
 
     fn send_front(&mut self, drain: &mut Drain<'_>) -> bool {
         while let Some(Queued { entry, position, .. }) = self.front.front() {
-            if drain.out.len() >= OUTPUT {
+            if drain.out.len() >= drain.most {
                 return false;
             }
             let qos = entry.qos.min(entry.message.qos);
@@ -342,7 +350,7 @@ impl Outgoing {
             return true;
         }
         while run.start + self.at < run.end {
-            if drain.out.len() >= OUTPUT {
+            if drain.out.len() >= drain.most {
                 return false;
             }
             let index = run.start + self.at;

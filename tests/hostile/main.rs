@@ -18,3 +18,4 @@ mod revocation;
 mod silence;
 mod stage;
 mod takeover;
+mod thousand;

@@ -51,7 +51,7 @@ use super::census::Counted;
 use super::control::{Command, Entered};
 use super::lent::{Buffers, lend};
 use super::limits::Admitted;
-use super::outgoing::{Drain, Drained, Outgoing};
+use super::outgoing::{Drain, Drained, Outgoing, most_output};
 use super::rate::PublishRate;
 use super::shared::{Node, Resting};
 use super::slots::Slots;
@@ -382,7 +382,8 @@ impl Connection {
             let drained = if self.greeted {
                 let now = node.clock.unix_millis();
                 let queue = &self.parts.queue;
-                let mut drain = Drain { session, queue, store: &*node.store, durable, now, out };
+                let mut drain =
+                    Drain { session, queue, store: &*node.store, durable, now, out, most: most_output(queue) };
                 self.parts.outgoing.drain(cx, &mut drain)
             } else {
                 Drained::Idle
