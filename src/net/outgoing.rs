@@ -25,6 +25,8 @@ const BATCH: usize = 256;
 /// QoS 2 messages taken from the queue that wait for the disk or for room in
 /// the window.
 const HELD: usize = 1024;
+/// The bytes of these: they count for the ring no more.
+const HELD_BYTES: usize = 256 * 1024;
 /// The number of an entry that no store knows.
 pub(super) const VOLATILE: u64 = u64::MAX;
 
@@ -96,6 +98,7 @@ pub(super) struct Outgoing {
     /// How many of the front run's numbers are used.
     numbered: u64,
     held: VecDeque<Held>,
+    held_bytes: usize,
     /// The first number that was not taken.
     next: u64,
     /// Retained messages that were found.
@@ -382,10 +385,11 @@ impl Outgoing {
         let seq = run.first_seq.map(|first| first + self.numbered);
         // One that waits makes those behind it wait too: their order is kept.
         if qos == Qos::ExactlyOnce && !(self.held.is_empty() && run.parcel.is_durable(drain.durable)) {
-            if self.held.len() >= HELD {
+            if self.held.len() >= HELD || self.held_bytes >= HELD_BYTES {
                 return false;
             }
             let parcel = Arc::clone(&run.parcel);
+            self.held_bytes += run.parcel.run_bytes(index, index + 1);
             self.held.push_back(Held { parcel, index, manner: run.manner.clone(), seq });
             return true;
         }
@@ -428,6 +432,7 @@ impl Outgoing {
                 let Some(id) = drain.session.outbound_mut().begin(held.seq, Qos::ExactlyOnce) else { break };
                 write_message(drain, &message, held.parcel.born(), &held.manner, Qos::ExactlyOnce, Some(id));
             }
+            self.held_bytes -= held.parcel.run_bytes(held.index, held.index + 1);
             self.held.pop_front();
             released = true;
         }
