@@ -22,6 +22,10 @@ const CELLS: usize = 4096;
 /// What may be drawn at once.
 const BURST: Duration = Duration::from_secs(1);
 
+/// What a client that has drawn as much is given at a time: whoever sends
+/// steadily costs ten turns a second, not one for each publication.
+const SLICE: Duration = Duration::from_millis(100);
+
 /// Connections per second of each address.
 #[derive(Debug)]
 pub(super) struct ConnectRates {
@@ -82,6 +86,15 @@ impl PublishRate {
         Some(Self { interval, paid_until: now, held_since: None })
     }
 
+    /// How many publications may be taken at `now`, at least one: what was read
+    /// beyond them waits, for a single read may bring more than is paid for in
+    /// minutes.
+    pub(super) fn allowance(&self, now: Instant) -> u32 {
+        let left = (BURST + SLICE).saturating_sub(self.paid_until.saturating_duration_since(now));
+        let count = left.as_nanos().checked_div(self.interval.as_nanos()).unwrap_or(u128::MAX);
+        u32::try_from(count).unwrap_or(u32::MAX).max(1)
+    }
+
     /// Charges `count` publications and tells until when the client is not
     /// read, if it has drawn too far ahead.
     pub(super) fn charge(&mut self, count: u32, now: Instant) -> Option<Instant> {
@@ -137,5 +150,22 @@ mod tests {
         let later = start + Duration::from_secs(9);
         assert_eq!(rate.charge(1, later), None);
         assert_eq!(rate.held_for(later), Duration::ZERO);
+    }
+
+    #[test]
+    fn whoever_takes_no_more_than_the_allowance_is_held_for_a_slice_or_one_publication() {
+        let start = Clock::system().now();
+        for per_second in [1, 7, 100, 1_000_000] {
+            let mut rate = PublishRate::new(per_second, start).unwrap();
+            let (mut now, mut taken) = (start, 0);
+            while now < start + Duration::from_secs(20) {
+                let allowance = rate.allowance(now);
+                let until = rate.charge(allowance, now).unwrap_or(now + SLICE);
+                assert!(until - now <= SLICE.max(rate.interval), "{per_second} a second: {:?}", until - now);
+                (now, taken) = (until, taken + u64::from(allowance));
+            }
+            let expected = 20 * u64::from(per_second);
+            assert!((expected..=expected + u64::from(per_second) * 2).contains(&taken), "{taken} of {expected}");
+        }
     }
 }

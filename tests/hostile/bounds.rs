@@ -55,12 +55,35 @@ fn a_client_that_stays_above_its_rate_is_closed_with_the_reason() {
     });
     let mut witnesses = stage.witnesses();
     let mut says = Peer::connect(stage.plain, &Hello::new("says"));
-    let bytes = publish(Version::V5, "much", Qos::AtMostOnce, 0, b"").repeat(200);
+    // One read of the broker may bring seven seconds' worth.
+    let bytes = publish(Version::V5, "much", Qos::AtMostOnce, 0, b"").repeat(7_000);
     let begun = now();
-    while now() - begun < Duration::from_secs(3) && says.send(&bytes).is_ok() {}
-    assert!(now() - begun < Duration::from_secs(3), "it was never closed");
+    while now() - begun < Duration::from_secs(5) && says.send(&bytes).is_ok() {}
+    assert!(now() - begun < Duration::from_secs(5), "it was never closed");
     witnesses.are_served();
     assert_eq!(Counter::PublishRates.total(), 1);
+}
+
+/// MQTT-LIM-02: what was read is no reason to take more than the rate allows,
+/// and what waits meanwhile is not lost with a client that has said goodbye.
+#[test]
+fn a_burst_is_taken_at_the_rate_whoever_has_read_it_already() {
+    let stage = Stage::with(|settings| settings.net.max_publish_rate = 1_000);
+    let mut hears = Peer::connect(stage.plain, &Hello::new("hears"));
+    hears.subscribe("#", Qos::AtMostOnce);
+    let mut says = Peer::connect(stage.plain, &Hello::new("says").will("will", Qos::AtMostOnce));
+    let mut bytes = publish(Version::V5, "much", Qos::AtMostOnce, 0, b"").repeat(3_000);
+    bytes.extend_from_slice(&[0xE0, 0]);
+    let begun = now();
+    says.send(&bytes).unwrap();
+    drop(says);
+    (0..3_000).for_each(|_| assert_eq!(hears.message().topic, "much"));
+    // A second's worth at once, and another two in as many seconds.
+    assert!(now() - begun > Duration::from_millis(1_800), "{:?}", now() - begun);
+    // It said goodbye: there is no will.
+    stage.await_connections(1);
+    hears.publish("end", Qos::AtMostOnce, 0, b"");
+    assert_eq!(hears.message().topic, "end");
 }
 
 #[test]

@@ -103,8 +103,11 @@ pub(super) struct Connection {
     trust_version: u64,
     /// What was read and is no whole packet yet.
     partial: Vec<u8>,
-    /// `partial` holds what came behind CONNECT: nobody has looked at it yet.
+    /// `partial` may hold whole packets that nobody has looked at yet: they go
+    /// before the socket.
     unread: bool,
+    /// The stream has ended behind them.
+    ended: bool,
     slots: Option<Box<Slots>>,
     fanout: Option<Box<Fanout>>,
     searches: Searches,
@@ -141,6 +144,7 @@ impl Connection {
         let partial = std::mem::take(&mut parts.behind);
         let mut connection = Self {
             unread: !partial.is_empty(),
+            ended: false,
             trust_version: parts.admission.trust_version,
             session: Some(session),
             partial,
@@ -344,26 +348,34 @@ impl Connection {
         self.work_off(cx, buffers, lent)
     }
 
-    /// Reads once and takes the turn. Answers whether the socket may have more.
+    /// Reads once, unless something is unread, and takes the turn. Answers
+    /// whether there may be more.
     fn read(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<bool, Ending> {
         let lent = self.go_on_with_partial(buffers);
-        let unread = std::mem::take(&mut self.unread);
-        let read = match self.parts.transport.poll_read(cx, &mut buffers.cipher, &mut buffers.input) {
-            Poll::Pending if unread => Read::Bytes { full: true },
-            Poll::Pending => {
-                self.keep_partial(0, buffers, lent);
-                return Ok(false);
+        if !std::mem::take(&mut self.unread) {
+            match self.parts.transport.poll_read(cx, &mut buffers.cipher, &mut buffers.input) {
+                Poll::Pending => {
+                    self.keep_partial(0, buffers, lent);
+                    return Ok(false);
+                }
+                Poll::Ready(Ok(Read::Closed)) => self.ended = true,
+                Poll::Ready(Ok(Read::Bytes { full })) => {
+                    self.take_turn(cx, buffers, lent)?;
+                    return Ok(full || self.unread);
+                }
+                Poll::Ready(Err(error)) => return Err(lost(&error)),
             }
-            Poll::Ready(Ok(read)) => read,
-            Poll::Ready(Err(error)) => return Err(lost(&error)),
-        };
-        self.work_off(cx, buffers, lent)?;
-        self.pay()?;
-        match read {
-            Read::Closed if self.leaving.is_none() => Err(Ending::Lost(None)),
-            Read::Closed => Ok(false),
-            Read::Bytes { full } => Ok(full),
         }
+        self.take_turn(cx, buffers, lent)?;
+        match self.ended && !self.unread {
+            true if self.leaving.is_none() => Err(Ending::Lost(None)),
+            ended => Ok(!ended),
+        }
+    }
+
+    fn take_turn(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers, lent: Option<Vec<u8>>) -> Result<(), Ending> {
+        self.work_off(cx, buffers, lent)?;
+        self.pay()
     }
 
     /// Gathers everything that may leave and writes it at once.

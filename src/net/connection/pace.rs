@@ -54,6 +54,12 @@ impl Connection {
         !self.is_behind()
     }
 
+    /// How many publications more the client may have taken now.
+    pub(super) fn allowance(&self) -> u32 {
+        let Some(rate) = &self.rate else { return u32::MAX };
+        rate.allowance(self.parts.node.clock.now()).saturating_sub(self.published)
+    }
+
     /// Charges the turn to the client's rate: who is above it is not read for a
     /// while, and one who never slows down is closed. While memory is short
     /// whoever publishes waits behind every turn.

@@ -22,7 +22,7 @@ use super::{Connection, Ending, Parts};
 /// Bytes of frames that were handled, and how the turn goes on.
 struct Handled {
     bytes: usize,
-    /// A fan-out must be completed first.
+    /// A fan-out must be completed first, or the client's rate is used up.
     stopped: bool,
 }
 
@@ -69,6 +69,8 @@ impl Connection {
         let limit = self.parts.admission.tenant.switches.max_packet as usize;
         let (mut bytes, mut packets) = (0, 0);
         let mut outcome = Ok(());
+        let most = self.published.saturating_add(self.allowance());
+        let mut is_used_up = false;
         while self.leaving.is_none() && self.fanout.is_none() {
             let rest = input.get(bytes..).unwrap_or_default();
             let frame = match codec::peek(rest, limit) {
@@ -79,6 +81,10 @@ impl Connection {
                     break;
                 }
             };
+            is_used_up = self.published >= most && PacketType::from_first(frame.first) == Some(PacketType::Publish);
+            if is_used_up {
+                break;
+            }
             bytes += frame.len;
             packets += 1;
             outcome = self.handle(&frame, cx, buffers);
@@ -93,7 +99,7 @@ impl Connection {
         Counter::PacketsReceived.add(packets);
         // What came before a breach was well formed: it is routed all the same.
         let stopped = self.hand_over(cx, buffers);
-        outcome.map(|()| Handled { bytes, stopped })
+        outcome.map(|()| Handled { bytes, stopped: stopped || is_used_up })
     }
 
     fn handle(&mut self, frame: &Frame<'_>, cx: &mut Context<'_>, buffers: &mut Buffers) -> Result<(), Ending> {
