@@ -14,17 +14,59 @@ use crate::mqtt::{MessageId, Qos};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionUid(pub u64);
 
-/// Typed tables beside the queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
+/// Writes the tables with the codes that name them on disk.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $table:ident = $code:literal,)*) => {
+        /// Typed tables beside the queues.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Table { $($(#[$doc])* $table,)* }
+
+        impl Table {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$table,)*];
+
+            /// What names it on disk; never given to another table.
+            #[must_use]
+            pub const fn code(self) -> u8 {
+                match self { $(Self::$table => $code,)* }
+            }
+
+            /// The table of a code.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code { $($code => Some(Self::$table),)* _ => None }
+            }
+
+            /// Its name in exports and reports.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$table => stringify!($table),)* }
+            }
+        }
+    };
+}
+
+tables! {
     /// Persistent sessions by tenant and client identifier.
-    Sessions,
+    Sessions = 1,
     /// Subscriptions of persistent sessions, by session and filter.
-    Subscriptions,
+    Subscriptions = 2,
     /// Retained messages by tenant and topic.
-    Retained,
-    /// Wills that wait for their delay.
-    Wills,
+    Retained = 3,
+    /// Wills of persistent sessions, by session.
+    Wills = 4,
+    /// Trust anchors by tenant and fingerprint.
+    TrustAnchors = 16,
+    /// Accounts by tenant and name.
+    Accounts = 17,
+    /// Certificates that were issued, by tenant and serial number.
+    IssuedCertificates = 18,
+    /// Certificates that were revoked, by issuer and serial number.
+    Revocations = 19,
+    /// Devices that are known, by tenant and name.
+    Registrations = 20,
+    /// What was done to the broker, by time.
+    Audit = 21,
 }
 
 /// A value of a table, and the key that it is under.

@@ -26,10 +26,8 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Debug)]
 pub struct MemoryStore {
     queues: [Mutex<Queues>; SHARDS],
-    sessions: Mutex<Rows>,
-    subscriptions: Mutex<Rows>,
-    retained: Mutex<Rows>,
-    wills: Mutex<Rows>,
+    /// In the order of [`Table::ALL`].
+    tables: [Mutex<Rows>; Table::ALL.len()],
     epoch: u32,
 }
 
@@ -44,14 +42,7 @@ pub struct Contents {
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self {
-            queues: array::from_fn(|_| Mutex::default()),
-            sessions: Mutex::default(),
-            subscriptions: Mutex::default(),
-            retained: Mutex::default(),
-            wills: Mutex::default(),
-            epoch: 1,
-        }
+        Self { queues: array::from_fn(|_| Mutex::default()), tables: array::from_fn(|_| Mutex::default()), epoch: 1 }
     }
 }
 
@@ -59,13 +50,9 @@ impl Clone for MemoryStore {
     /// A store of its own with the same contents; messages are shared. Taken
     /// lock by lock: the caller sees to it that nothing is appended meanwhile.
     fn clone(&self) -> Self {
-        let rows = |table| Mutex::new(lock(self.table(table)).clone());
         Self {
             queues: self.queues.each_ref().map(|queues| Mutex::new(lock(queues).clone())),
-            sessions: rows(Table::Sessions),
-            subscriptions: rows(Table::Subscriptions),
-            retained: rows(Table::Retained),
-            wills: rows(Table::Wills),
+            tables: self.tables.each_ref().map(|rows| Mutex::new(lock(rows).clone())),
             epoch: self.epoch,
         }
     }
@@ -84,9 +71,8 @@ impl MemoryStore {
     #[must_use]
     pub fn contents(&self) -> Contents {
         let queues = self.queues.iter().flat_map(|queues| lock(queues).contents()).collect();
-        let tables = [Table::Sessions, Table::Subscriptions, Table::Retained, Table::Wills]
-            .map(|table| (table, lock(self.table(table)).clone()));
-        Contents { queues, tables: tables.into_iter().filter(|(_, rows)| !rows.is_empty()).collect() }
+        let tables = Table::ALL.iter().map(|&table| (table, lock(self.table(table)).clone()));
+        Contents { queues, tables: tables.filter(|(_, rows)| !rows.is_empty()).collect() }
     }
 
     /// Applies a batch. `Batch`es of one session's owner come in order; those
@@ -113,13 +99,10 @@ impl MemoryStore {
         lock(self.queues.get(at).unwrap_or(first))
     }
 
-    const fn table(&self, table: Table) -> &Mutex<Rows> {
-        match table {
-            Table::Sessions => &self.sessions,
-            Table::Subscriptions => &self.subscriptions,
-            Table::Retained => &self.retained,
-            Table::Wills => &self.wills,
-        }
+    fn table(&self, table: Table) -> &Mutex<Rows> {
+        let [first, ..] = &self.tables;
+        let at = Table::ALL.iter().position(|other| *other == table).unwrap_or_default();
+        self.tables.get(at).unwrap_or(first)
     }
 }
 

@@ -21,17 +21,20 @@
 //! 6. Batches of several publishers reach a queue in any order. An entry that
 //!    was ended before it arrived is dropped, and so is one whose session has
 //!    ended, one whose number is taken, and one whose [`MessageId`] the queue
-//!    holds already.
+//!    holds already: such a number counts as finished.
 //!
 //! [`MessageId`]: crate::mqtt::MessageId
 
 mod batch;
+mod intervals;
 mod memory;
+mod record;
 pub mod rows;
 mod slow;
 
 pub use batch::{Batch, Op, QueueEntry, Queued, Row, SessionUid, StoredMessage, Table};
 pub use memory::{Contents, MemoryStore, QueueContents};
+pub use record::{Malformed, RetainedRow, SessionRow, SubscriptionRow, VERSION, WillRow};
 pub use slow::{Plan, PlanError, SlowStore};
 
 use std::ops::Range;

@@ -78,10 +78,13 @@ impl Model {
     fn apply_to(queue: &mut ModelQueue, op: &Op) {
         match op {
             Op::Enqueue { entry, .. } => {
-                let twin = |other: &&QueueEntry| other.seq == entry.seq || other.message.id == entry.message.id;
-                let refused = queue.is_finished(entry.seq) || queue.waiting().iter().any(twin);
+                let is_known =
+                    queue.is_finished(entry.seq) || queue.waiting().iter().any(|other| other.seq == entry.seq);
+                let is_twin = queue.waiting().iter().any(|other| other.message.id == entry.message.id);
                 queue.named.insert(entry.seq);
-                if !refused {
+                if !is_known && is_twin {
+                    queue.sparse.insert(entry.seq);
+                } else if !is_known {
                     queue.released.remove(&entry.seq);
                     queue.taken.push(entry.clone());
                 }

@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 
 use crate::mqtt::MessageId;
+use crate::store::intervals::Intervals;
 use crate::store::{Load, Position, QueueEntry, Queued, SessionUid};
 
 /// So many sessions that have ended are remembered a shard, so that a
@@ -35,9 +36,8 @@ struct Queue {
     /// No entry from here on was ever seen.
     unused: u64,
     entries: BTreeMap<u64, Slot>,
-    /// Finished although `wanted` is below; the window of packet identifiers
-    /// bounds how many these can be.
-    finished: BTreeSet<u64>,
+    /// Finished although `wanted` is below.
+    finished: Intervals,
     /// The publications of `entries`.
     held: HashSet<MessageId, RandomState>,
     inbound: BTreeSet<u16>,
@@ -144,11 +144,15 @@ impl Queues {
 impl Queue {
     fn enqueue(&mut self, entry: QueueEntry) {
         self.unused = self.unused.max(entry.seq.saturating_add(1));
-        let finished = entry.seq < self.wanted || self.finished.contains(&entry.seq);
-        if finished || self.entries.contains_key(&entry.seq) || !self.held.insert(entry.message.id) {
+        let finished = entry.seq < self.wanted || self.finished.contains(entry.seq);
+        if finished || self.entries.contains_key(&entry.seq) {
             return;
         }
-        self.entries.insert(entry.seq, Slot { entry, released: false });
+        if self.held.insert(entry.message.id) {
+            self.entries.insert(entry.seq, Slot { entry, released: false });
+        } else {
+            self.finished.insert(entry.seq);
+        }
     }
 
     fn advance(&mut self, up_to: u64, sparse: &[u64]) {
@@ -157,9 +161,7 @@ impl Queue {
             let slot = first.remove();
             self.held.remove(&slot.entry.message.id);
         }
-        while self.finished.first().is_some_and(|&seq| seq < self.wanted) {
-            self.finished.pop_first();
-        }
+        self.finished.cut_below(self.wanted);
         for &seq in sparse.iter().filter(|&&seq| seq >= self.wanted) {
             if let Some(slot) = self.entries.remove(&seq) {
                 self.held.remove(&slot.entry.message.id);
@@ -169,8 +171,7 @@ impl Queue {
     }
 
     fn span(&self) -> Range<u64> {
-        let finished = self.finished.last().map_or(0, |last| last.saturating_add(1));
-        self.wanted..self.unused.max(self.wanted).max(finished)
+        self.wanted..self.unused.max(self.wanted).max(self.finished.end().unwrap_or(0))
     }
 }
 
