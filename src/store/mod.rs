@@ -21,11 +21,13 @@
 //! 6. Batches of several publishers reach a queue in any order. An entry that
 //!    was ended before it arrived is dropped, and so is one whose session has
 //!    ended, one whose number is taken, and one whose [`MessageId`] the queue
-//!    holds already: such a number counts as finished.
+//!    holds among the latest 1,024 that it took: such a number counts as
+//!    finished.
 //!
 //! [`MessageId`]: crate::mqtt::MessageId
 
 mod batch;
+mod embedded;
 mod intervals;
 mod memory;
 mod record;
@@ -33,6 +35,7 @@ pub mod rows;
 mod slow;
 
 pub use batch::{Batch, Op, QueueEntry, Queued, Row, SessionUid, StoredMessage, Table};
+pub use embedded::{Damage, Directory, Disk, EmbeddedStore, Level, LogFile, OpenError, Opened, Settings};
 pub use memory::{Contents, MemoryStore, QueueContents};
 pub use record::{Malformed, RetainedRow, SessionRow, SubscriptionRow, VERSION, WillRow};
 pub use slow::{Plan, PlanError, SlowStore};
@@ -42,7 +45,7 @@ use std::task::{Context, Poll, Waker};
 
 /// How far a store has come. Positions grow by every append that needs the
 /// disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
 impl Position {
@@ -56,9 +59,15 @@ pub enum StoreError {
     /// A sync failed earlier; what is on the disk is not known any more.
     #[error("the store stopped after a failed sync; restart the broker once the disk is sound")]
     Latched,
-    /// There is no space for more.
+    /// There is no space for more. What makes space is still taken.
     #[error("the store is full; free space on its disk")]
     Full,
+    /// More was appended than the disk takes, up to the bound of what may wait.
+    #[error("the disk takes less than is published; `storage.pending_bytes` wait for it already")]
+    Behind,
+    /// A key is longer than a record can name.
+    #[error("a key of {0} bytes is longer than the store can hold")]
+    KeyTooLong(usize),
     /// The medium failed.
     #[error("the store could not be read: {0}")]
     Io(String),

@@ -97,6 +97,13 @@ listed! {
         SlotMisses "certus_topic_slot_misses_total" "Publishes routed by a full look-up"
         StoreAppends "certus_store_appends_total" "Batches appended to the store"
         StoreRefusals "certus_store_refusals_total" "Batches that the store did not take"
+        StoreGroups "certus_store_groups_total" "Groups of batches written to the store's log, each with one sync at most"
+        StoreBytes "certus_store_bytes_total" "Bytes written to the store's log"
+        StoreStruckOut "certus_store_struck_out_total" "Queue entries that were finished before they were written"
+        StoreFolds "certus_store_folds_total" "Stretches of the log folded into the store's index"
+        StoreDamagedRecords "certus_store_damaged_records_total" "Records of the store's index that could not be read"
+        StoreDamagedBytes "certus_store_damaged_bytes_total" "Bytes of the store's log that could not be read, and were set aside"
+        StoreMissingGroups "certus_store_missing_groups_total" "Groups that are missing in the store's log"
         Panics "certus_panics_total" "Tasks and threads ended by a panic, which is a bug"
     }
 }
@@ -114,6 +121,7 @@ listed! {
         StoredMessages r#"certus_queue_messages{place="store"}"# "Messages in session queues: on their way to a connected client (ring), or kept until it has them (store)"
         WaitingBytes r#"certus_queue_bytes{place="ring"}"# "Bytes in session queues, counted once for each recipient"
         StoredBytes r#"certus_queue_bytes{place="store"}"# "Bytes in session queues, counted once for each recipient"
+        StorePendingBytes "certus_store_pending_bytes" "Bytes that wait in memory for the store's log or index"
         ParcelBytes "certus_parcel_bytes" "Bytes of parcels that somebody still holds"
     }
 }

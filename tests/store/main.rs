@@ -6,7 +6,9 @@
 //! one line of [`suite`]'s list.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod durable;
 mod model;
+mod running;
 mod slow;
 mod suite;
 

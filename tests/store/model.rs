@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use crate::{advance, enqueue, read};
 
 #[derive(Default)]
-struct Model {
+pub struct Model {
     queues: BTreeMap<SessionUid, ModelQueue>,
     ended: BTreeSet<SessionUid>,
     tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
@@ -106,7 +106,7 @@ impl Model {
         }
     }
 
-    fn of(batches: &[Batch]) -> Contents {
+    pub fn of(batches: &[Batch]) -> Contents {
         let mut model = Self::default();
         batches.iter().flat_map(|batch| &batch.ops).for_each(|op| model.apply(op));
         let queues = model.queues.iter().map(|(&session, queue)| (session, queue.contents()));
@@ -132,7 +132,7 @@ fn ops() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn batches() -> impl Strategy<Value = Vec<Batch>> {
+pub fn batches() -> impl Strategy<Value = Vec<Batch>> {
     vec(vec(ops(), 1..6).prop_map(|ops| Batch { ops }), 0..20)
 }
 

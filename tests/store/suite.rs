@@ -2,8 +2,9 @@
 
 use std::task::Waker;
 
-use certus::store::{Batch, MemoryStore, Op, Plan, Position, Row, SessionUid, SlowStore, Store, Table};
+use certus::store::{Batch, Level, MemoryStore, Op, Plan, Position, Row, SessionUid, SlowStore, Store, Table};
 
+use crate::running::{Running, small};
 use crate::{advance, append, enqueue, entry, message, read, seqs};
 
 const ONE: SessionUid = SessionUid(1);
@@ -44,6 +45,10 @@ suite! {
         behind: SlowStore::new(Plan::Behind(3), 1);
         steps: SlowStore::new(Plan::Steps(5), 1);
         never: SlowStore::new(Plan::Never, 1);
+        fsync: *Running::new(small(Level::Fsync));
+        os: *Running::new(small(Level::Os));
+        log_only: *Running::log_only();
+        opened_again: *Running::new(small(Level::Fsync)).again(small(Level::Fsync));
         resumed: SlowStore::resume(Plan::Behind(0), 1, &SlowStore::new(Plan::Never, 1).crash());
     }
     {

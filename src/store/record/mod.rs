@@ -3,8 +3,7 @@
 //! What lives here: how a message, a queue, a group of batches and the rows of
 //! the tables are written and read back, and the checksum around each record.
 //! What does not: files (`embedded`). Invariant: nothing is taken from a disk
-//! without its checksum, and no bytes whatever make a reader panic or allocate
-//! more than they hold.
+//! without its checksum, and no bytes whatever make a reader panic.
 //!
 //! The format is described in the manual, `store-format`; [`VERSION`] says
 //! which one this is.
@@ -16,7 +15,7 @@ mod rows;
 
 pub(in crate::store) use group::{GroupReader, write_group};
 pub(in crate::store) use message::{read_message, write_message};
-pub(in crate::store) use queue::{Body, Head, Run, RunEntry};
+pub(in crate::store) use queue::{Body, Head, Outline, Run, RunEntry, weight};
 pub use rows::{RetainedRow, SessionRow, SubscriptionRow, WillRow};
 
 /// The format that is written. A store of a newer one is not opened.

@@ -26,6 +26,8 @@ pub(in crate::store) struct Head {
     /// How many entries its runs hold, finished ones included, so that a run
     /// that is missing is noticed.
     pub(in crate::store) entries: u64,
+    /// What the messages of these entries weigh.
+    pub(in crate::store) weight: u64,
     /// Finished although `wanted` is below.
     pub(in crate::store) finished: Intervals,
     /// PUBREC came, PUBCOMP has not.
@@ -63,6 +65,7 @@ impl Head {
             number(into, self.unused);
             number(into, self.lowest_run);
             number(into, self.entries);
+            number(into, self.weight);
             write_intervals(into, &self.finished);
             write_intervals(into, &self.released);
             write_intervals(into, &self.inbound);
@@ -77,6 +80,7 @@ impl Head {
             unused: from.number()?,
             lowest_run: from.number()?,
             entries: from.number()?,
+            weight: from.number()?,
             finished: read_intervals(&mut from)?,
             released: read_intervals(&mut from)?,
             inbound: read_intervals(&mut from)?,
@@ -95,24 +99,43 @@ impl Head {
 pub(in crate::store) enum Body {
     /// In the run.
     Here(Arc<StoredMessage>),
-    /// Apart, under this number.
-    Apart(u64),
+    /// Apart.
+    Apart {
+        /// Its number.
+        body: u64,
+        /// The bytes of the message, as [`weight`] counts them.
+        weight: u64,
+    },
+}
+
+/// What a message counts for in the size of a queue.
+pub(in crate::store) fn weight(message: &StoredMessage) -> u64 {
+    (message.topic.len() + message.properties.len() + message.payload.len()) as u64
 }
 
 /// An entry of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct RunEntry {
-    pub(in crate::store) seq: u64,
     pub(in crate::store) qos: Qos,
     pub(in crate::store) retain: bool,
     pub(in crate::store) subscription_ids: Box<[u32]>,
     pub(in crate::store) body: Body,
 }
 
-/// Entries in the order of their numbers.
+/// Entries whose numbers follow each other; the key holds the first, so that
+/// the spans of two runs never overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct Run {
     pub(in crate::store) entries: Vec<RunEntry>,
+}
+
+/// What a run holds, without its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Outline {
+    pub(in crate::store) entries: u64,
+    pub(in crate::store) weight: u64,
+    /// The messages that it shares with other runs.
+    pub(in crate::store) bodies: Vec<u64>,
 }
 
 impl Run {
@@ -121,43 +144,64 @@ impl Run {
         sealed(key, |into| {
             number(into, epoch.into());
             number(into, self.entries.len() as u64);
-            let mut last = 0;
             for entry in &self.entries {
-                number(into, entry.seq - last);
-                last = entry.seq;
-                let apart = matches!(entry.body, Body::Apart(_));
+                let apart = matches!(entry.body, Body::Apart { .. });
                 write_manner(into, entry.qos, entry.retain, &entry.subscription_ids, apart);
                 match &entry.body {
                     Body::Here(message) => write_message(into, message),
-                    Body::Apart(body) => number(into, *body),
+                    Body::Apart { body, weight } => {
+                        number(into, *body);
+                        number(into, *weight);
+                    }
                 }
             }
         })
     }
 
     pub(in crate::store) fn from_bytes(key: &[u8], value: &[u8]) -> Result<Self, Malformed> {
-        let mut from = unsealed(key, value)?;
-        let _epoch: u32 = from.small("epoch")?;
-        let count = from.count()?;
-        let (mut entries, mut last) = (Vec::with_capacity(count), 0_u64);
-        for _ in 0..count {
-            let seq = last.checked_add(from.number()?).ok_or(Malformed::Field("number"))?;
-            last = seq;
-            let manner = read_manner(&mut from)?;
-            let body = match manner.extra {
-                true => Body::Apart(from.number()?),
-                false => Body::Here(Arc::new(read_message(&mut from)?)),
-            };
-            let (qos, retain, subscription_ids) = (manner.qos, manner.retain, manner.ids);
-            entries.push(RunEntry { seq, qos, retain, subscription_ids, body });
-        }
-        from.end()?;
-        Ok(Self { entries })
+        let mut run = Self::default();
+        each_entry(key, value, |entry| run.entries.push(entry))?;
+        Ok(run)
     }
 
-    /// The numbers between its first and its last.
-    pub(in crate::store) fn span(&self) -> std::ops::Range<u64> {
-        let first = self.entries.first().map_or(0, |entry| entry.seq);
-        first..self.entries.last().map_or(0, |entry| entry.seq.saturating_add(1))
+    pub(in crate::store) fn outline(&self) -> Outline {
+        let mut outline = Outline::default();
+        self.entries.iter().for_each(|entry| outline.add(&entry.body));
+        outline
     }
+}
+
+impl Outline {
+    /// The outline of the run under `key`.
+    pub(in crate::store) fn of(key: &[u8], value: &[u8]) -> Result<Self, Malformed> {
+        let mut outline = Self::default();
+        each_entry(key, value, |entry| outline.add(&entry.body))?;
+        Ok(outline)
+    }
+
+    fn add(&mut self, body: &Body) {
+        self.entries += 1;
+        match body {
+            Body::Here(message) => self.weight += weight(message),
+            Body::Apart { body, weight } => {
+                self.weight += weight;
+                self.bodies.push(*body);
+            }
+        }
+    }
+}
+
+fn each_entry(key: &[u8], value: &[u8], mut take: impl FnMut(RunEntry)) -> Result<(), Malformed> {
+    let mut from = unsealed(key, value)?;
+    let _epoch: u32 = from.small("epoch")?;
+    for _ in 0..from.count()? {
+        let manner = read_manner(&mut from)?;
+        let body = match manner.extra {
+            true => Body::Apart { body: from.number()?, weight: from.number()? },
+            false => Body::Here(Arc::new(read_message(&mut from)?)),
+        };
+        let (qos, retain, subscription_ids) = (manner.qos, manner.retain, manner.ids);
+        take(RunEntry { qos, retain, subscription_ids, body });
+    }
+    from.end()
 }

@@ -1,0 +1,142 @@
+//! The applier's thread: folds the log into the index, and gives space back.
+//!
+//! Invariant: a file of the log is removed only after a checkpoint of the index
+//! that holds its last group.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::commits::Group;
+use super::engine::Engine;
+use super::fold::{Fold, Writer};
+use super::{EmbeddedStore, hold};
+use crate::store::{SessionUid, StoreError};
+use crate::telemetry::metrics::Counter;
+
+/// How often a busy or full index is tried again.
+const RETRY: Duration = Duration::from_millis(20);
+/// How often a full disk is looked at again.
+const FULL: Duration = Duration::from_millis(500);
+
+impl EmbeddedStore {
+    /// Folds the log into the index until [`EmbeddedStore::close`]; for a thread
+    /// of its own.
+    pub fn run_applier(&self) {
+        while let Some(groups) = self.commits.take_groups(self.settings.apply_interval) {
+            self.watch_space();
+            if !groups.is_empty() && self.apply_when_possible(groups).is_err() {
+                return;
+            }
+            let _ = self.disk.prepare(self.settings.segment_bytes);
+            if let Err(error) = self.remove_applied() {
+                tracing::warn!(%error, "the store's log could not be shortened; it is tried again");
+            }
+        }
+        if let Err(error) = self.remove_applied() {
+            tracing::warn!(%error, "the store's log is read again at the next start");
+        }
+    }
+
+    fn apply_when_possible(&self, mut groups: Vec<Group>) -> Result<(), StoreError> {
+        loop {
+            match self.apply(&groups) {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Full) if !self.commits.is_closing() => {
+                    self.report_full("the index has no room");
+                    self.commits.pause(FULL);
+                    self.reopen();
+                }
+                Err(error) => {
+                    // The log has it all: the next start goes on from there.
+                    tracing::error!(directory = %self.directory.display(), %error, "the store's index failed");
+                    self.commits.latch();
+                    self.commits.put_back_groups(std::mem::take(&mut groups));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn apply(&self, groups: &[Group]) -> Result<(), StoreError> {
+        let Some(last) = groups.last() else { return Ok(()) };
+        let mut fold = Fold::default();
+        groups.iter().flat_map(|group| &group.batches).for_each(|batch| fold.add(batch));
+        let sessions = self.write(fold, last.number)?;
+        self.pending.applied(sessions, last.last);
+        self.rows.applied(last.last);
+        self.commits.applied(groups.iter().map(|group| group.bytes).sum());
+        Counter::StoreFolds.one();
+        Ok(())
+    }
+
+    fn write(&self, fold: Fold, number: u64) -> Result<Vec<SessionUid>, StoreError> {
+        let sessions = fold.sessions();
+        self.with_engine(|engine| {
+            self.wait_for(engine);
+            write(engine, fold, number, &self.writer())
+        })?;
+        Ok(sessions)
+    }
+
+    const fn writer(&self) -> Writer<'_> {
+        Writer { epoch: self.epoch, next_body: &self.next_body }
+    }
+
+    /// The engine makes its writers wait without an end while its own workers
+    /// are behind: wait here instead, where a stop is heard.
+    fn wait_for(&self, engine: &Engine) {
+        while engine.is_behind() && !self.commits.is_closing() {
+            self.commits.pause(RETRY);
+        }
+    }
+
+    /// Removes the complete files of the log that the index holds durably.
+    fn remove_applied(&self) -> Result<(), StoreError> {
+        let applied = self.with_engine(|engine| Ok(applied(engine)?))?;
+        let mut complete = hold(&self.complete);
+        let (done, rest) = complete.drain(..).partition::<Vec<_>, _>(|(_, last)| *last <= applied);
+        *complete = rest;
+        drop(complete);
+        if done.is_empty() {
+            return Ok(());
+        }
+        self.with_engine(Engine::checkpoint)?;
+        for (name, _) in done {
+            self.disk.remove(&name).map_err(|error| StoreError::Io(format!("{name}: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what grows while there is little space, and takes it again.
+    fn watch_space(&self) {
+        let Ok(free) = self.disk.free() else { return };
+        if free < self.settings.min_free {
+            self.report_full(&format!("{free} bytes are free"));
+        } else if free >= self.settings.min_free + self.settings.min_free / 4 && self.commits.set_full(false) {
+            tracing::info!(directory = %self.directory.display(), free, "the store has space again");
+        }
+    }
+
+    /// Opens the engine anew: once a write of its own has failed it takes none
+    /// any more, though there may be space again.
+    fn reopen(&self) {
+        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one must let go of its lock first.
+        *engine = None;
+        match Engine::open(&self.directory.join(super::open::INDEX), &self.settings) {
+            Ok(opened) => *engine = Some(opened),
+            Err(error) => tracing::warn!(%error, "the store's index cannot be opened yet"),
+        }
+    }
+}
+
+/// The last group that the index holds.
+pub(super) fn applied(engine: &Engine) -> Result<u64, super::engine::Read> {
+    Ok(engine.view().number(super::engine::APPLIED)?.unwrap_or(0))
+}
+
+/// Folds a stretch of the log into the index.
+pub(super) fn write(engine: &Engine, fold: Fold, number: u64, writer: &Writer<'_>) -> Result<(), StoreError> {
+    let changes = fold.changes(&engine.view(), number, writer)?;
+    engine.commit(changes)
+}

@@ -1,0 +1,187 @@
+//! The files of the log, and where they lie.
+//!
+//! What lives here: the few things that the log asks of a disk, and the disk of
+//! this machine. What does not: what stands in the files (`log`). Invariant: a
+//! name that [`Disk::create`] gave is there after a crash, and bytes are once
+//! [`LogFile::sync`] has answered; nothing else is promised, so a double may
+//! drop, tear and reorder all the rest.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::path::{Path, PathBuf};
+
+/// Zeros are written in pieces of so many bytes.
+const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
+/// A directory for the log. All names are plain file names.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// The names of the files.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// The whole of a file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+
+    /// Makes an empty file whose name outlives a crash. `spare` may be taken
+    /// for it: its bytes are zeros.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>>;
+
+    /// Prepares the space of a file of `bytes` zeros, so that a later sync
+    /// writes data only. Does nothing when it is prepared already.
+    ///
+    /// # Errors
+    /// There is no room.
+    fn prepare(&self, bytes: u64) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Keeps bytes that nobody can read under a name of their own, and says
+    /// where.
+    ///
+    /// # Errors
+    /// They cannot be kept.
+    fn set_aside(&self, name: &str, bytes: &[u8]) -> io::Result<String>;
+
+    /// Bytes that can still be written.
+    ///
+    /// # Errors
+    /// The file system does not say.
+    fn free(&self) -> io::Result<u64>;
+}
+
+/// A file that is written from its beginning to its end.
+pub trait LogFile: fmt::Debug + Send {
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// They were not all written.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when all that was written is on the medium.
+    ///
+    /// # Errors
+    /// It may not be, and no later sync can tell.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A directory of this machine.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+const SPARE: &str = "spare";
+const BEING_PREPARED: &str = "spare.new";
+/// Where [`Disk::set_aside`] puts things.
+const ASIDE: &str = "damaged";
+
+impl Directory {
+    /// The directory, made when it is absent, for this user alone.
+    ///
+    /// # Errors
+    /// It cannot be made or read.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        std::fs::read_dir(path)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+impl Disk for Directory {
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.extend(entry.file_name().into_string().ok());
+            }
+        }
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        std::fs::read(self.path.join(name))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
+        let path = self.path.join(name);
+        match std::fs::rename(self.path.join(SPARE), &path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(File::create_new(&path)?),
+            Err(error) => return Err(error),
+        }
+        self.sync()?;
+        Ok(Box::new(OpenOptions::new().write(true).open(&path)?))
+    }
+
+    fn prepare(&self, bytes: u64) -> io::Result<()> {
+        let (spare, new) = (self.path.join(SPARE), self.path.join(BEING_PREPARED));
+        if spare.try_exists()? {
+            return Ok(());
+        }
+        let written = write_zeros(&new, bytes);
+        if written.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+        written?;
+        std::fs::rename(&new, &spare)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
+    }
+
+    fn set_aside(&self, name: &str, bytes: &[u8]) -> io::Result<String> {
+        let aside = self.path.join(ASIDE);
+        std::fs::create_dir_all(&aside)?;
+        let path = aside.join(name);
+        let mut file = File::create(&path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(path.display().to_string())
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let system = rustix::fs::statvfs(&self.path)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+}
+
+fn write_zeros(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let mut left = bytes;
+    while left > 0 {
+        let piece = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
+        file.write_all(ZEROS.get(..piece).unwrap_or_default())?;
+        left -= piece as u64;
+    }
+    file.sync_all()
+}
+
+impl LogFile for File {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,222 @@
+//! The store that lasts: durability `fsync` and `os`.
+//!
+//! What lives here: how an append becomes visible and then durable, and how
+//! reads find what is still on its way. What does not: what a change does to a
+//! queue (`pending`, `fold`), bytes (`record`). Invariant: a batch is visible
+//! when `append` answers, durable when its group is in the log and synced, and
+//! leaves the log only when the index holds it durably.
+//!
+//! Two places hold what was appended. The *log* is written and synced group by
+//! group by the committer's thread; that is all that an acknowledgement waits
+//! for. The *index* is an ordered map on disk; the applier's thread folds
+//! stretches of the log into it, in which what came and went is struck out, so
+//! that a message that is taken soon never reaches it. What is in the log and
+//! not yet in the index is in memory too (`pending`, `rows`), bounded by
+//! [`Settings::pending_bytes`].
+
+mod applier;
+mod commits;
+mod committer;
+mod disk;
+mod engine;
+mod fold;
+mod log;
+mod open;
+mod pending;
+mod read;
+mod rows;
+mod settings;
+
+use std::ops::{Bound, Range};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::{Context, Poll, Waker};
+
+pub use disk::{Directory, Disk, LogFile};
+pub use log::Damage;
+pub use open::{OpenError, Opened};
+pub use settings::{Level, Settings};
+
+use commits::{Commits, Demand};
+use engine::Engine;
+use log::LogWriter;
+use pending::{Mask, Pending};
+use rows::Rows;
+
+use super::record::weight;
+use super::{Batch, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
+
+/// What an entry takes in the log beside its message.
+const ENTRY_BYTES: u64 = 32;
+
+/// See the module.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    settings: Settings,
+    directory: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// Raised at every start; in the name of every publication and session.
+    epoch: u32,
+    pending: Pending,
+    rows: Rows,
+    commits: Commits,
+    /// Absent while it is being opened anew after its disk was full.
+    engine: RwLock<Option<Engine>>,
+    /// The committer's.
+    log: Mutex<Option<LogWriter>>,
+    /// Files of the log that are complete, with their last groups.
+    complete: Mutex<Vec<(String, u64)>>,
+    next_body: AtomicU64,
+    /// Keeps a second store away from the directory.
+    _lock: open::Lock,
+}
+
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is sound between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl EmbeddedStore {
+    /// The epoch of this start: 1 at the first, and higher at every other.
+    #[must_use]
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// How many sessions it knows.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.pending.sessions()
+    }
+
+    /// Whether there is no space for more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.commits.is_full()
+    }
+
+    /// Whether both threads wait for more: the files do not change now.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.commits.is_at_rest()
+    }
+
+    /// Ends the threads once everything is written. Nothing is taken after it.
+    pub fn close(&self) {
+        self.commits.close();
+    }
+
+    fn with_engine<T>(&self, read: impl FnOnce(&Engine) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        read(engine.as_ref().ok_or(StoreError::Full)?)
+    }
+}
+
+/// What a batch touches and how much it is.
+fn look(batch: &Batch) -> Result<(Mask, bool, Demand), StoreError> {
+    let (mut mask, mut has_rows, mut demand) = (Mask::default(), false, Demand::default());
+    let mut last = std::ptr::null();
+    for op in &batch.ops {
+        match op {
+            Op::Enqueue { session, entry } => {
+                mask.add(*session);
+                demand.grows = true;
+                demand.bytes += ENTRY_BYTES;
+                if !std::ptr::eq(last, Arc::as_ptr(&entry.message)) {
+                    last = Arc::as_ptr(&entry.message);
+                    demand.bytes += weight(&entry.message);
+                }
+            }
+            Op::Advance { session, sparse, .. } => {
+                mask.add(*session);
+                demand.bytes += ENTRY_BYTES + sparse.len() as u64;
+            }
+            Op::Released { session, .. } | Op::SetInbound { session, .. } | Op::DropSession { session } => {
+                mask.add(*session);
+                demand.bytes += ENTRY_BYTES;
+            }
+            Op::Put { key, value, .. } => {
+                if key.len() > engine::LONGEST_KEY {
+                    return Err(StoreError::KeyTooLong(key.len()));
+                }
+                (has_rows, demand.grows) = (true, true);
+                demand.bytes += ENTRY_BYTES + (key.len() + value.len()) as u64;
+            }
+            Op::Delete { key, .. } => {
+                has_rows = true;
+                demand.bytes += ENTRY_BYTES + key.len() as u64;
+            }
+        }
+    }
+    Ok((mask, has_rows, demand))
+}
+
+impl Store for EmbeddedStore {
+    fn append(&self, mut batch: Batch) -> Result<Position, StoreError> {
+        if batch.is_empty() {
+            return Ok(Position::NONE);
+        }
+        let (mask, has_rows, demand) = look(&batch)?;
+        // The locks come before the position: two batches that touch one queue
+        // or one row change it in the order of the log.
+        let mut queues = self.pending.hold(mask);
+        let mut rows = has_rows.then(|| self.rows.hold());
+        let position = self.commits.reserve(demand)?;
+        batch.ops.retain_mut(|op| {
+            if let Some(rows) = &mut rows {
+                rows.take(op, position);
+            }
+            queues.take(op, position)
+        });
+        drop((queues, rows));
+        self.commits.fill(position, batch, demand.bytes);
+        Ok(position)
+    }
+
+    fn durable(&self) -> Position {
+        self.commits.durable()
+    }
+
+    fn wake_at(&self, position: Position, waker: &Waker) -> bool {
+        self.commits.wake_at(position, waker)
+    }
+
+    fn is_latched(&self) -> bool {
+        self.commits.is_latched()
+    }
+
+    fn poll_queue(
+        &self,
+        _cx: &mut Context<'_>,
+        session: SessionUid,
+        from: u64,
+        limit: usize,
+    ) -> Poll<Result<Vec<Queued>, StoreError>> {
+        Poll::Ready(self.read_queue(session, from, limit))
+    }
+
+    fn queue_span(&self, session: SessionUid) -> Result<Range<u64>, StoreError> {
+        Ok(self.pending.span(session))
+    }
+
+    fn inbound(&self, session: SessionUid) -> Result<Vec<u16>, StoreError> {
+        self.read_inbound(session)
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.rows.get(table, key) {
+            Some(value) => Ok(value),
+            None => self.read_row(table, key),
+        }
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after.to_vec()),
+            _ => Bound::Included(prefix.to_vec()),
+        };
+        let disk = |most| self.read_rows(table, prefix, from.clone(), most);
+        self.rows.scan(table, prefix, from.clone(), limit, disk)
+    }
+}

@@ -1,0 +1,339 @@
+//! Opening: whose directory it is, what a crash left, and what is known at
+//! once.
+//!
+//! Invariant: when the store is handed out, the index holds all that the log
+//! did, and nothing of an earlier life has to be read again. What cannot be
+//! opened is left as it was.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock};
+
+use super::applier::{applied, write};
+use super::commits::Commits;
+use super::disk::{Directory, Disk};
+use super::engine::{self, Changes, EPOCH, Engine, key_of, kind, number_of};
+use super::fold::{Fold, Writer};
+use super::log::{self, Damage, LogError, LogWriter};
+use super::pending::Pending;
+use super::rows::Rows;
+use super::settings::Settings;
+use super::{EmbeddedStore, hold};
+use crate::store::record::{GroupReader, Head, Malformed, VERSION};
+use crate::store::{SessionUid, StoreError};
+use crate::telemetry::metrics::Counter;
+
+const LOG: &str = "log";
+pub(super) const INDEX: &str = "index";
+const LOCK: &str = "lock";
+const FORMAT: &str = "format";
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be used.
+    #[error("the store's directory {}: {error}{}", .path.display(), hint(.error))]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Somebody else has it.
+    #[error(
+        "the store in {} is in use by process {process}; stop that one, or give this broker another state_dir",
+        .path.display()
+    )]
+    Locked {
+        /// Which.
+        path: PathBuf,
+        /// Who, as far as it said.
+        process: String,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the store in {} has format {found}, and this version reads up to {VERSION}; start the version that wrote it, and move with `certus store export`",
+        .path.display()
+    )]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The directory holds something else.
+    #[error("{} holds files that are not a store of certus; name another state_dir", .path.display())]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The index cannot be opened.
+    #[error(
+        "the store's index in {} cannot be opened: {error}; `certus store check` says more",
+        .path.display()
+    )]
+    Engine {
+        /// Where it lies.
+        path: PathBuf,
+        /// What it said.
+        error: String,
+    },
+    /// The log cannot be read.
+    #[error("the store's log in {} cannot be read: {error}", .path.display())]
+    Log {
+        /// Where it lies.
+        path: PathBuf,
+        /// Why.
+        error: String,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; give it to the user that runs the broker, or name another state_dir",
+        io::ErrorKind::StorageFull => "; free space on its disk",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it for writing, or name another state_dir",
+        io::ErrorKind::NotADirectory => "; remove the file of that name, or name another state_dir",
+        _ => "",
+    }
+}
+
+/// A store and what was found when it was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store. Its threads are not running yet.
+    pub store: Arc<EmbeddedStore>,
+    /// Groups that were read from the log.
+    pub groups: u64,
+    /// What could not be read.
+    pub damage: Vec<Damage>,
+    /// Groups that are missing: the first of each gap, and the first behind it.
+    pub missing: Vec<(u64, u64)>,
+}
+
+/// Keeps a second process away.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
+        let path = directory.join(LOCK);
+        let broken = |error| OpenError::Directory { path: path.clone(), error };
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(broken)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut process = String::new();
+                let _ = (&file).take(20).read_to_string(&mut process);
+                return Err(OpenError::Locked { path: directory.to_owned(), process: process.trim().to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(broken(error)),
+        }
+        // For people: the lock itself is the kernel's.
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(broken)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Looks at the format of a store; one that is new is given ours.
+fn check_format(directory: &Path) -> Result<(), OpenError> {
+    let path = directory.join(FORMAT);
+    let broken = |error| OpenError::Directory { path: path.clone(), error };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return if [INDEX, LOG].iter().any(|name| directory.join(name).exists()) {
+                Err(OpenError::Foreign { path: directory.to_owned() })
+            } else {
+                write_format(&path).map_err(broken)
+            };
+        }
+        Err(error) => return Err(broken(error)),
+    };
+    let found = text.trim().strip_prefix("certus store ").and_then(|number| number.parse::<u32>().ok());
+    match found {
+        Some(found) if found > VERSION.into() => Err(OpenError::Newer { path: directory.to_owned(), found }),
+        Some(_) => Ok(()),
+        None => Err(OpenError::Foreign { path: directory.to_owned() }),
+    }
+}
+
+fn write_format(path: &Path) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    writeln!(file, "certus store {VERSION}")?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `directory`, which is made when it is absent.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. What a crash damaged is none.
+    pub fn open(directory: &Path, settings: Settings) -> Result<Opened, OpenError> {
+        let broken = |error| OpenError::Directory { path: directory.to_owned(), error };
+        Directory::open(directory).map_err(broken)?;
+        let lock = Lock::take(directory)?;
+        check_format(directory)?;
+        let path = directory.join(LOG);
+        let disk = Directory::open(&path).map_err(|error| OpenError::Directory { path, error })?;
+        Self::open_locked(directory, Arc::new(disk), settings, lock)
+    }
+
+    /// As [`EmbeddedStore::open`], with the log on a disk of the caller's.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_on(directory: &Path, disk: Arc<dyn Disk>, settings: Settings) -> Result<Opened, OpenError> {
+        let broken = |error| OpenError::Directory { path: directory.to_owned(), error };
+        Directory::open(directory).map_err(broken)?;
+        let lock = Lock::take(directory)?;
+        check_format(directory)?;
+        Self::open_locked(directory, disk, settings, lock)
+    }
+
+    fn open_locked(directory: &Path, disk: Arc<dyn Disk>, settings: Settings, lock: Lock) -> Result<Opened, OpenError> {
+        let engine = Engine::open(&directory.join(INDEX), &settings)?;
+        let wrong = |error: StoreError| OpenError::Engine { path: directory.join(INDEX), error: error.to_string() };
+        let epoch = raise_epoch(&engine).map_err(wrong)?;
+        let next_body = AtomicU64::new(u64::from(epoch) << 40);
+        let replayed = replay(&engine, &*disk, &settings, &Writer { epoch, next_body: &next_body });
+        let (found, groups) = replayed.map_err(|error| error.of(directory))?;
+        engine.checkpoint().map_err(wrong)?;
+        let broken = |error| OpenError::Directory { path: directory.join(LOG), error };
+        for name in &found.files {
+            disk.remove(name).map_err(broken)?;
+        }
+        let log = LogWriter::begin(Arc::clone(&disk), found.next, epoch, settings.segment_bytes).map_err(broken)?;
+        let pending = Pending::default();
+        know_heads(&engine, &pending).map_err(wrong)?;
+        Counter::StoreDamagedBytes.add(found.damage.iter().map(|damage| damage.bytes).sum());
+        Counter::StoreMissingGroups.add(found.missing.iter().map(|(first, there)| there - first).sum());
+        let store = Self {
+            commits: Commits::new(&settings),
+            settings,
+            directory: directory.to_owned(),
+            disk,
+            epoch,
+            pending,
+            rows: Rows::default(),
+            engine: RwLock::new(Some(engine)),
+            log: Mutex::new(Some(log)),
+            complete: Mutex::default(),
+            next_body,
+            _lock: lock,
+        };
+        Ok(Opened { store: Arc::new(store), groups, damage: found.damage, missing: found.missing })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Files of the log that are complete and not removed yet.
+    #[must_use]
+    pub fn complete_log_files(&self) -> usize {
+        hold(&self.complete).len()
+    }
+}
+
+/// Every start has an epoch of its own, durable before anything is named by it.
+fn raise_epoch(engine: &Engine) -> Result<u32, StoreError> {
+    let epoch = engine.view().number(EPOCH)?.unwrap_or(0) + 1;
+    let mut changes = Changes::default();
+    changes.put_number(EPOCH, epoch);
+    engine.commit(changes)?;
+    engine.checkpoint()?;
+    u32::try_from(epoch).map_err(|_| StoreError::Io("the store was opened too often".to_owned()))
+}
+
+enum ReplayError {
+    Log(LogError),
+    Group(u64, Malformed),
+    Store(StoreError),
+}
+
+impl From<LogError> for ReplayError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(error) => error.fmt(f),
+            Self::Group(number, error) => write!(f, "group {number}: {error}"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl ReplayError {
+    fn of(self, directory: &Path) -> OpenError {
+        match self {
+            Self::Store(error) => OpenError::Engine { path: directory.join(INDEX), error: error.to_string() },
+            error => OpenError::Log { path: directory.join(LOG), error: error.to_string() },
+        }
+    }
+}
+
+/// Folds what only the log has into the index.
+fn replay(
+    engine: &Engine,
+    disk: &dyn Disk,
+    settings: &Settings,
+    writer: &Writer<'_>,
+) -> Result<(log::Found, u64), ReplayError> {
+    let store = |error: StoreError| ReplayError::Store(error);
+    let from = applied(engine).map_err(|error| store(error.into()))? + 1;
+    let (mut fold, mut bytes, mut groups, mut last) = (Fold::default(), 0, 0, None);
+    let found = log::read(disk, from, |number, payload| {
+        let broken = |error| ReplayError::Group(number, error);
+        let mut batches = GroupReader::new(payload).map_err(broken)?;
+        while let Some(batch) = batches.next_batch().map_err(broken)? {
+            fold.add(&batch);
+        }
+        (bytes, groups, last) = (bytes + payload.len() as u64, groups + 1, Some(number));
+        if bytes >= settings.apply_bytes {
+            bytes = 0;
+            write(engine, std::mem::take(&mut fold), number, writer).map_err(store)?;
+        }
+        Ok::<_, ReplayError>(())
+    })?;
+    if let Some(last) = last {
+        write(engine, fold, last, writer).map_err(store)?;
+    }
+    Ok((found, groups))
+}
+
+/// Reads the head of every queue: the small index that is kept in memory.
+fn know_heads(engine: &Engine, pending: &Pending) -> Result<(), StoreError> {
+    let view = engine.view();
+    let range = (Bound::Included(key_of(kind::HEAD, 0)), Bound::Included(key_of(kind::HEAD, u64::MAX)));
+    for row in view.range(range) {
+        let (key, value) = row?;
+        match (number_of(&key), Head::from_bytes(&key, &value)) {
+            (Some(session), Ok(head)) => pending.found(SessionUid(session), head.wanted..head.unused),
+            _ => Counter::StoreDamagedRecords.one(),
+        }
+    }
+    Ok(())
+}
+
+impl From<engine::Read> for ReplayError {
+    fn from(error: engine::Read) -> Self {
+        Self::Store(error.into())
+    }
+}

@@ -1,0 +1,140 @@
+//! The embedded store with its two threads, in a directory that vanishes.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use certus::shutdown::Tasks;
+use certus::store::{Disk, EmbeddedStore, Level, Opened, Position, Settings, Store};
+use tempfile::TempDir;
+
+/// A store that runs until it is dropped.
+pub struct Running {
+    store: Arc<EmbeddedStore>,
+    threads: Vec<JoinHandle<()>>,
+    directory: Arc<TempDir>,
+}
+
+/// Small bounds, so that everything happens that is bounded.
+pub fn small(level: Level) -> Settings {
+    Settings {
+        level,
+        apply_interval: Duration::from_secs(3600),
+        apply_bytes: 512,
+        segment_bytes: 8192,
+        memtable_bytes: 1 << 20,
+        min_free: 0,
+        ..Settings::default()
+    }
+}
+
+impl Running {
+    pub fn new(settings: Settings) -> Self {
+        Self::start(Arc::new(tempfile::tempdir().unwrap()), settings)
+    }
+
+    /// A store whose index is written as seldom as can be.
+    pub fn log_only() -> Self {
+        Self::new(Settings { apply_bytes: 1 << 20, ..small(Level::Fsync) })
+    }
+
+    pub fn start(directory: Arc<TempDir>, settings: Settings) -> Self {
+        let opened = EmbeddedStore::open(directory.path(), settings).unwrap();
+        assert_eq!((opened.damage.as_slice(), opened.missing.as_slice()), ([].as_slice(), [].as_slice()));
+        Self::of(opened, directory)
+    }
+
+    /// The log on a disk of the caller's.
+    pub fn on(directory: Arc<TempDir>, disk: Arc<dyn Disk>, settings: Settings) -> Self {
+        let opened = EmbeddedStore::open_on(directory.path(), disk, settings).unwrap();
+        Self::of(opened, directory)
+    }
+
+    pub fn of(opened: Opened, directory: Arc<TempDir>) -> Self {
+        let (store, tasks) = (opened.store, Tasks::new());
+        let (committer, applier) = (Arc::clone(&store), Arc::clone(&store));
+        let threads = [
+            tasks.spawn_thread("committer", move || committer.run_committer()),
+            tasks.spawn_thread("applier", move || applier.run_applier()),
+        ];
+        Self { store, threads: threads.into_iter().map(Result::unwrap).collect(), directory }
+    }
+
+    /// Ends it in order, and starts it again.
+    pub fn again(mut self, settings: Settings) -> Self {
+        self.stop();
+        let directory = Arc::clone(&self.directory);
+        drop(self);
+        Self::start(directory, settings)
+    }
+
+    pub fn stop(&mut self) {
+        self.store.close();
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Waits until `position` is durable or never will be.
+    pub fn wait(&self, position: Position) -> bool {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        while self.store.durable() < position && !self.store.is_latched() {
+            if self.store.wake_at(position, &waker) {
+                thread::park_timeout(Duration::from_secs(10));
+            }
+        }
+        self.store.durable() >= position
+    }
+
+    /// What a process that is killed now would leave: a copy of its files. They
+    /// must not change meanwhile, or the copy is of no moment at all.
+    pub fn killed(&self) -> Arc<TempDir> {
+        while !self.threads.is_empty() && !self.store.is_at_rest() {
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        let copy = Arc::new(tempfile::tempdir().unwrap());
+        copy_tree(self.path(), copy.path());
+        copy
+    }
+}
+
+impl Deref for Running {
+    type Target = EmbeddedStore;
+
+    fn deref(&self) -> &EmbeddedStore {
+        &self.store
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Files that vanish meanwhile are left out, as a crash would.
+pub fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let Ok(entry) = entry else { continue };
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => copy_tree(&path, &target),
+            Ok(_) => drop(std::fs::copy(&path, &target)),
+            Err(_) => {}
+        }
+    }
+}
