@@ -5,9 +5,12 @@
 //! everything new before it swaps anything; a settings error changes nothing.
 
 mod status;
+mod storage;
 mod sys_topics;
 
 pub use status::Readiness;
+pub use storage::Durability;
+use storage::Storage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,17 +31,9 @@ use crate::identity::trust::{Trust, TrustError, TrustSnapshot};
 use crate::mqtt::TenantId;
 use crate::net::{Census, Command, Domains, Limits, Listener, Live, Node, Overload, Passwords};
 use crate::shutdown::Tasks;
-use crate::store::{MemoryStore, Plan, SlowStore, Store};
+use crate::store::{OpenError, Store};
 use crate::telemetry::memory;
 use crate::{delivery, net};
-
-/// How long an acknowledged message lasts. Source: house decisions on
-/// durability.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Until the process ends.
-    Memory,
-}
 
 /// Where the server's own certificate and key lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +93,12 @@ pub enum StartError {
     /// TLS cannot be configured.
     #[error("TLS cannot be configured: {0}")]
     Tls(String),
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Store(#[from] OpenError),
+    /// A thread of the store cannot be started.
+    #[error("a thread of the store cannot be started: {0}; raise the bound of processes (ulimit -u)")]
+    Thread(std::io::Error),
     /// What is stored cannot be served.
     #[error("the store: {0}")]
     Recover(#[from] net::RecoverError),
@@ -119,12 +120,15 @@ fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// How long the store may take, at the end, to write what it took.
+const FLUSH: Duration = Duration::from_secs(4);
+
 /// A running broker.
 pub struct Broker {
     handle: Handle,
     /// What the connections rest on: it stops last.
     foundations: Tasks,
-    slow: Option<Arc<SlowStore>>,
+    storage: Storage,
 }
 
 /// What the control plane holds of a running broker. Clones share it.
@@ -158,8 +162,8 @@ pub struct Trusted {
 /// # Errors
 /// What keeps it from starting; nothing is left running.
 pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
-    let (store, slow) = store(&settings)?;
-    start_with(settings, clock, store, slow)
+    let storage = Storage::open(&settings)?;
+    start_with(settings, clock, storage)
 }
 
 /// As [`start`], on a store that the caller made.
@@ -167,15 +171,10 @@ pub fn start(settings: Settings, clock: Clock) -> Result<Broker, StartError> {
 /// # Errors
 /// As [`start`].
 pub fn start_on(settings: Settings, clock: Clock, store: Arc<dyn Store>) -> Result<Broker, StartError> {
-    start_with(settings, clock, store, None)
+    start_with(settings, clock, Storage::given(store))
 }
 
-fn start_with(
-    settings: Settings,
-    clock: Clock,
-    store: Arc<dyn Store>,
-    slow: Option<Arc<SlowStore>>,
-) -> Result<Broker, StartError> {
+fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Broker, StartError> {
     let snapshot = TrustSnapshot::build(&settings.tenants).map_err(StartError::Trust)?;
     check_tenants(&settings, &snapshot)?;
     let trust = Arc::new(Trust::new(snapshot));
@@ -196,23 +195,26 @@ fn start_with(
         listeners.push(Arc::new(bound));
     }
     let (started, queues) = (clock.now(), Arc::new(settings.delivery.clone()));
-    let node = Arc::new(node(settings, clock, trust, store));
-    report(net::recover(&node)?);
+    let node = Arc::new(node(settings, clock, trust, &storage));
     let (accepting, foundations) = (Tasks::new(), Tasks::new());
+    storage.run(&foundations).map_err(StartError::Thread)?;
+    match net::recover(&node) {
+        Ok(recovered) => report(recovered),
+        Err(error) => {
+            storage.close();
+            return Err(error.into());
+        }
+    }
     for listener in &listeners {
         accepting.spawn("listener", Arc::clone(listener).run(Arc::clone(&node), accepting.clone()));
     }
     foundations.spawn("agenda", keep_agenda(Arc::clone(&node), foundations.clone()));
     foundations.spawn("overload", net::watch(Arc::clone(&node), foundations.clone()));
-    if let Some(slow) = &slow {
-        let slow = Arc::clone(slow);
-        let _ = foundations.spawn_thread("committer", move || slow.run_committer());
-    }
     let (listeners, reloading, reloaded) = (Arc::new(listeners), Arc::default(), Arc::new(Notify::new()));
     let telling = sys_topics::keep_telling(Arc::clone(&node), Arc::clone(&reloaded), foundations.clone());
     foundations.spawn("sys topics", telling);
     let handle = Handle { node, listeners, tickets, accepting, queues, started, reloading, reloaded };
-    Ok(Broker { handle, foundations, slow })
+    Ok(Broker { handle, foundations, storage })
 }
 
 /// Says what came back from the store; silent when nothing did.
@@ -246,20 +248,10 @@ fn tls_parts(settings: &Settings, tickets: &Arc<TicketKeys>, clock: &Clock) -> R
     Ok(TlsParts { certificate, tickets: Arc::clone(tickets), clock: clock.clone() })
 }
 
-/// A store, and the same again when it is the double that needs a committer.
-type Stores = (Arc<dyn Store>, Option<Arc<SlowStore>>);
-
-fn store(settings: &Settings) -> Result<Stores, StartError> {
-    let Some(specification) = &settings.slow_store else { return Ok((Arc::new(MemoryStore::default()), None)) };
-    let plan: Plan = specification.parse().map_err(|error| StartError::SlowStore(format!("{error}")))?;
-    let slow = Arc::new(SlowStore::new(plan, 1));
-    Ok((Arc::clone(&slow) as Arc<dyn Store>, Some(slow)))
-}
-
-fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, store: Arc<dyn Store>) -> Node {
+fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage) -> Node {
+    let store = Arc::clone(&storage.store);
     let (bounds, total) = (Arc::new(settings.delivery), memory::total());
-    // This version's stores keep what they hold in memory.
-    let budget = Arc::new(Budget::new(bounds.total_bytes.of(total), true));
+    let budget = Arc::new(Budget::new(bounds.total_bytes.of(total), storage.is_in_memory()));
     let charged = Arc::clone(&budget);
     // No session of this start shares a name with one of an earlier start.
     let uids = Arc::new(AtomicU64::new(u64::from(store.epoch()) << 32 | 1));
@@ -316,9 +308,9 @@ impl Broker {
         node.tasks.stop();
         node.live.tell_all(Command::ShutDown);
         let left = node.tasks.drained(limit).await.err().map(|left| left.to_string());
-        self.slow.iter().for_each(|slow| slow.close());
+        self.storage.close();
         self.foundations.stop();
-        let _ = self.foundations.drained(Duration::from_secs(1)).await;
+        let _ = self.foundations.drained(FLUSH).await;
         left
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod listeners;
 mod rights;
 mod sources;
+mod storage;
 mod tenants;
 mod units;
 mod values;
@@ -136,7 +137,7 @@ fn read<'a>(
     let worker_threads = top.read("worker_threads", 0, values::whole(0..=1024));
     let (log_level, log_format) = log(&top);
     let (server_tls, mut server_names, server) = server_tls(&top, &certs_dir);
-    let (durability, slow_store) = storage(&top);
+    let (durability, slow_store) = storage::storage(&top, &state_dir);
     let (net, delivery) = (bounds::net(&top), bounds::delivery(&top));
     let entries = tenants::tenants(&top);
     let named: Vec<_> = entries.iter().map(|entry| entry.settings.clone()).collect();
@@ -231,29 +232,6 @@ fn names(given: document::Given<'_>) -> Result<Vec<String>, Complaint> {
             Err(Complaint::new(reason, "write names such as \"broker.lan\" or \"192.0.2.7\""))
         }
     }
-}
-
-fn storage(top: &Reader<'_>) -> (broker::Durability, Option<String>) {
-    let table = top.table("storage");
-    let durability = table.read("durability", broker::Durability::Memory, |given| match given.text() {
-        Some("memory") => Ok(broker::Durability::Memory),
-        Some("fsync" | "os") => {
-            let reason = format!("{} needs a store on disk, which this version does not have", given.shown());
-            Err(Complaint::new(reason, "write \"memory\": everything lasts until the process ends"))
-        }
-        _ => {
-            let reason = format!("{} is no level of durability", given.shown());
-            Err(Complaint::new(reason, values::one_of(["memory"].into_iter())))
-        }
-    });
-    let slow = table.read("slow_store", None, |given| {
-        if cfg!(debug_assertions) {
-            return values::text(given).map(Some);
-        }
-        Err(Complaint::new("the slow store is a test double of debug builds", "remove it"))
-    });
-    table.close();
-    (durability, slow)
 }
 
 /// Flags for unknown keys are mistakes. Unknown variables are notes: other

@@ -37,7 +37,7 @@ mod slow;
 pub use batch::{Batch, Op, QueueEntry, Queued, Row, SessionUid, StoredMessage, Table};
 pub use embedded::{Damage, Directory, Disk, EmbeddedStore, Level, LogFile, OpenError, Opened, Settings};
 pub use memory::{Contents, MemoryStore, QueueContents};
-pub use record::{Malformed, RetainedRow, SessionRow, SubscriptionRow, VERSION, WillRow};
+pub use record::{Malformed, VERSION};
 pub use slow::{Plan, PlanError, SlowStore};
 
 use std::ops::Range;

@@ -12,6 +12,7 @@ use crate::broker;
 use crate::config::Config;
 use crate::identity::switch::{ClientCert, IdentityRule, Profile};
 use crate::identity::tenant::TenantSettings;
+use crate::store::Level;
 
 /// The sample devices of the development PKI.
 const SUBSCRIBER: &str = "dashboard-1";
@@ -37,6 +38,23 @@ struct Door {
     certs: PathBuf,
 }
 
+/// What an acknowledgement is worth.
+fn keeping(durability: &broker::Durability) -> String {
+    match durability {
+        broker::Durability::Memory => "keeping everything in memory (durability = \"memory\"): sessions and messages \
+                                       last until the process ends"
+            .to_owned(),
+        broker::Durability::Disk { directory, settings } => {
+            let (level, lasts) = match settings.level {
+                Level::Fsync => ("fsync", "a power cut"),
+                Level::Os => ("os", "the end of the process"),
+            };
+            let place = shown(directory);
+            format!("keeping sessions and messages in {place} (durability = \"{level}\"): what was acknowledged survives {lasts}")
+        }
+    }
+}
+
 impl Welcome<'_> {
     /// All of it, without a line break at the end.
     pub(super) fn text(&self) -> String {
@@ -46,12 +64,7 @@ impl Welcome<'_> {
         }
         self.listening(&mut text);
         self.trusting(&mut text);
-        let _ = match self.config.broker.durability {
-            broker::Durability::Memory => writeln!(
-                text,
-                "\nkeeping everything in memory (durability = \"memory\"): sessions and messages last until the process ends"
-            ),
-        };
+        let _ = writeln!(text, "\n{}", keeping(&self.config.broker.durability));
         for note in &self.config.notes {
             let _ = writeln!(text, "\nnote: {note}");
         }

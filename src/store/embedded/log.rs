@@ -11,6 +11,7 @@
 //! with the number of the file's first group, so that what an earlier file left
 //! in the same blocks is never taken for a group.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -145,6 +146,14 @@ pub struct Damage {
     /// Whether groups that were durable may be among them: more of the log
     /// follows, or a group was numbered past them.
     pub is_a_gap: bool,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, offset, bytes, kept_as, is_a_gap } = self;
+        let what = if *is_a_gap { "what was acknowledged may be lost" } else { "nothing of it was acknowledged" };
+        write!(f, "{bytes} bytes of the store's log cannot be read, from {offset} of {file} on ({what}); kept as {kept_as}")
+    }
 }
 
 /// What reading the log found.

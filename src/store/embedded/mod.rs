@@ -45,7 +45,7 @@ use pending::{Mask, Pending};
 use rows::Rows;
 
 use super::record::weight;
-use super::{Batch, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
+use super::{Batch, Load, Op, Position, Queued, Row, SessionUid, Store, StoreError, Table};
 
 /// What an entry takes in the log beside its message.
 const ENTRY_BYTES: u64 = 32;
@@ -78,12 +78,6 @@ fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl EmbeddedStore {
-    /// The epoch of this start: 1 at the first, and higher at every other.
-    #[must_use]
-    pub const fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
     /// How many sessions it knows.
     #[must_use]
     pub fn sessions(&self) -> usize {
@@ -202,6 +196,18 @@ impl Store for EmbeddedStore {
 
     fn inbound(&self, session: SessionUid) -> Result<Vec<u16>, StoreError> {
         self.read_inbound(session)
+    }
+
+    fn queue_load(&self, session: SessionUid) -> Result<Load, StoreError> {
+        self.read_load(session)
+    }
+
+    fn released(&self, session: SessionUid) -> Result<Vec<u64>, StoreError> {
+        self.read_released(session)
+    }
+
+    fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -14,8 +14,8 @@ use super::EmbeddedStore;
 use super::engine::{Read, View, key_of, kind, row_key, run_key};
 use super::fold::floor_run;
 use super::pending::Sight;
-use crate::store::record::{self, Body, Head, Run, RunEntry};
-use crate::store::{Position, QueueEntry, Queued, Row, SessionUid, StoreError, StoredMessage, Table};
+use crate::store::record::{self, Body, Head, Run, RunEntry, weight};
+use crate::store::{Load, Position, QueueEntry, Queued, Row, SessionUid, StoreError, StoredMessage, Table};
 use crate::telemetry::metrics::Counter;
 
 impl EmbeddedStore {
@@ -43,15 +43,36 @@ impl EmbeddedStore {
 
     pub(super) fn read_inbound(&self, session: SessionUid) -> Result<Vec<u16>, StoreError> {
         let Some(sight) = self.pending.sight(session, u64::MAX, 0) else { return Ok(Vec::new()) };
-        let head = match sight.stored {
-            true => self.with_engine(|engine| Ok(head_of(&engine.view(), session)?))?,
-            false => Head::default(),
-        };
-        let mut inbound = head.inbound;
+        let mut inbound = self.head(session, &sight)?.inbound;
         for (packet_id, held) in sight.inbound {
             if held { inbound.insert(packet_id.into()) } else { inbound.remove(packet_id.into()) }
         }
         Ok(inbound.iter().flatten().filter_map(|packet_id| u16::try_from(packet_id).ok()).collect())
+    }
+
+    pub(super) fn read_released(&self, session: SessionUid) -> Result<Vec<u64>, StoreError> {
+        let Some(sight) = self.pending.sight(session, u64::MAX, 0) else { return Ok(Vec::new()) };
+        let mut released = self.head(session, &sight)?.released;
+        sight.released.iter().for_each(|piece| released.insert_range(piece));
+        Ok(released.iter().flatten().filter(|seq| *seq >= sight.wanted && !sight.finished.contains(*seq)).collect())
+    }
+
+    /// Finished entries of runs on disk are counted with the bytes of the mean.
+    pub(super) fn read_load(&self, session: SessionUid) -> Result<Load, StoreError> {
+        let Some(sight) = self.pending.sight(session, 0, usize::MAX) else { return Ok(Load::default()) };
+        let head = self.head(session, &sight)?;
+        let here = |(entry, _): &(QueueEntry, Position)| weight(&entry.message);
+        let mut load = Load { messages: sight.entries.len() as u64, bytes: sight.entries.iter().map(here).sum() };
+        let on_disk = (head.unused.saturating_sub(head.wanted.max(sight.wanted))).min(head.entries);
+        let finished = head.finished.iter().flatten().filter(|seq| *seq >= sight.wanted).count() as u64;
+        let left = on_disk.saturating_sub(finished);
+        load.messages += left;
+        load.bytes += (head.weight / head.entries.max(1)).saturating_mul(left);
+        Ok(load)
+    }
+
+    fn head(&self, session: SessionUid, sight: &Sight) -> Result<Head, StoreError> {
+        if sight.stored { self.with_engine(|engine| Ok(head_of(&engine.view(), session)?)) } else { Ok(Head::default()) }
     }
 
     pub(super) fn read_row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

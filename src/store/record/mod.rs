@@ -11,12 +11,10 @@
 mod group;
 mod message;
 mod queue;
-mod rows;
 
 pub(in crate::store) use group::{GroupReader, write_group};
 pub(in crate::store) use message::{read_message, write_message};
 pub(in crate::store) use queue::{Body, Head, Outline, Run, RunEntry, weight};
-pub use rows::{RetainedRow, SessionRow, SubscriptionRow, WillRow};
 
 /// The format that is written. A store of a newer one is not opened.
 pub const VERSION: u8 = 1;

@@ -145,24 +145,6 @@ proptest! {
         // With a checksum that fits, so that the readers behind it are reached.
         let value = sealed(key, |into| into.extend(&noise));
         let _ = (Run::from_bytes(key, &value), Head::from_bytes(key, &value), read_group(&noise));
-        let _ = (SessionRow::from_bytes(&noise), SubscriptionRow::from_bytes(&noise));
-        let _ = (RetainedRow::from_bytes(&noise), WillRow::from_bytes(&noise));
-    }
-
-    #[test]
-    fn rows_are_read_back(
-        message in message(), version in any::<(u32, u64)>(), numbers in any::<(u64, u32, Option<u32>, bool, u8)>(),
-        at in prop::option::of(0..u64::MAX), principal in "[a-z=, ]{0,20}",
-    ) {
-        let (uid, small, expiry, retain, options) = numbers;
-        let session = SessionRow { uid: SessionUid(uid), expiry: small, left_at: at, principal: principal.into() };
-        prop_assert_eq!(SessionRow::from_bytes(&session.to_bytes()), Ok(session));
-        let subscription = SubscriptionRow { options, id: small };
-        prop_assert_eq!(SubscriptionRow::from_bytes(&subscription.to_bytes()), Ok(subscription));
-        let retained = RetainedRow { version, message: message.clone() };
-        prop_assert_eq!(RetainedRow::from_bytes(&retained.to_bytes()), Ok(retained));
-        let will = WillRow { due_at: at, delay: small, retain, message, expiry };
-        prop_assert_eq!(WillRow::from_bytes(&will.to_bytes()), Ok(will));
     }
 
     #[test]
