@@ -87,7 +87,7 @@ handshake_timeout = "10"
 [listeners]
 tls = [{ bind = "8883" }, { bind = "0.0.0.0:8884", default_tenant = "nowhere" }]
 [storage]
-durability = "fsync"
+durability = "disk"
 [[tenant]]
 id = "a/b"
 profile = "closed"
@@ -103,7 +103,7 @@ x = 1
         "c.toml:5: limits.handshake_timeout: \"10\" is not a duration; write a duration from \"1 ms\" to \"1 h\", such as",
         "c.toml:7: listeners.tls.bind: \"8883\" is not an address with a port; write an IP address",
         "c.toml:7: listeners.tls.default_tenant: there is no tenant \"nowhere\"; configured are",
-        "c.toml:9: storage.durability: \"fsync\" needs a store on disk, which this version does not have; write \"memory\"",
+        "c.toml:9: storage.durability: \"disk\" is no level of durability; write \"fsync\", \"os\" or \"memory\"",
         "c.toml:11: tenant.id: \"a/b\" cannot name a tenant; use 1 to 64 letters",
         "c.toml:12: tenant.profile: \"closed\" is no value of this key; write \"open\", \"mindconnect\", \"cumulocity\" or \"centiloc\"",
         "c.toml:13: tenant.switches.max_chain_length: 11 is out of range; write a whole number from 1 to 10",

@@ -50,7 +50,9 @@ fn keeping(durability: &broker::Durability) -> String {
                 Level::Os => ("os", "the end of the process"),
             };
             let place = shown(directory);
-            format!("keeping sessions and messages in {place} (durability = \"{level}\"): what was acknowledged survives {lasts}")
+            format!(
+                "keeping sessions and messages in {place} (durability = \"{level}\"): what was acknowledged survives {lasts}"
+            )
         }
     }
 }

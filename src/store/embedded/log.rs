@@ -152,7 +152,10 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, offset, bytes, kept_as, is_a_gap } = self;
         let what = if *is_a_gap { "what was acknowledged may be lost" } else { "nothing of it was acknowledged" };
-        write!(f, "{bytes} bytes of the store's log cannot be read, from {offset} of {file} on ({what}); kept as {kept_as}")
+        write!(
+            f,
+            "{bytes} bytes of the store's log cannot be read, from {offset} of {file} on ({what}); kept as {kept_as}"
+        )
     }
 }
 

@@ -182,9 +182,9 @@ impl Outline {
     fn add(&mut self, body: &Body) {
         self.entries += 1;
         match body {
-            Body::Here(message) => self.weight += weight(message),
+            Body::Here(message) => self.weight = self.weight.saturating_add(weight(message)),
             Body::Apart { body, weight } => {
-                self.weight += weight;
+                self.weight = self.weight.saturating_add(*weight);
                 self.bodies.push(*body);
             }
         }

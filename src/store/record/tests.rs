@@ -56,8 +56,10 @@ fn head() -> impl Strategy<Value = Head> {
 }
 
 fn run() -> impl Strategy<Value = Run> {
-    let body =
-        prop_oneof![any::<u64>().prop_map(Body::Apart), message().prop_map(|message| Body::Here(Arc::new(message))),];
+    let body = prop_oneof![
+        any::<(u64, u64)>().prop_map(|(body, weight)| Body::Apart { body, weight }),
+        message().prop_map(|message| Body::Here(Arc::new(message))),
+    ];
     let entry = (qos(), any::<bool>(), vec(any::<u32>(), 0..3), body);
     let entry = entry.prop_map(|(qos, retain, ids, body)| RunEntry { qos, retain, subscription_ids: ids.into(), body });
     vec(entry, 0..6).prop_map(|entries| Run { entries })
