@@ -101,6 +101,7 @@ listed! {
         StoreBytes "certus_store_bytes_total" "Bytes written to the store's log"
         StoreStruckOut "certus_store_struck_out_total" "Queue entries that were finished before they were written"
         StoreFolds "certus_store_folds_total" "Stretches of the log folded into the store's index"
+        StoreCompactions "certus_store_compactions_total" "Times that the store's index was rewritten to give back space"
         StoreDamagedRecords "certus_store_damaged_records_total" "Records of the store's index that could not be read"
         StoreDamagedBytes "certus_store_damaged_bytes_total" "Bytes of the store's log that could not be read, and were set aside"
         StoreMissingGroups "certus_store_missing_groups_total" "Groups that are missing in the store's log"
@@ -121,6 +122,9 @@ listed! {
         StoredMessages r#"certus_queue_messages{place="store"}"# "Messages in session queues: on their way to a connected client (ring), or kept until it has them (store)"
         WaitingBytes r#"certus_queue_bytes{place="ring"}"# "Bytes in session queues, counted once for each recipient"
         StoredBytes r#"certus_queue_bytes{place="store"}"# "Bytes in session queues, counted once for each recipient"
+        StoreFull "certus_store_full" "1 while the store takes nothing that grows, because its disk is full"
+        StoreLatched "certus_store_latched" "1 once a write or sync has failed and nothing more is acknowledged"
+        StoreFreeBytes "certus_store_free_bytes" "Bytes free on the disk of the store"
         StorePendingBytes "certus_store_pending_bytes" "Bytes that wait in memory for the store's log or index"
         ParcelBytes "certus_parcel_bytes" "Bytes of parcels that somebody still holds"
     }

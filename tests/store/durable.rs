@@ -244,3 +244,47 @@ fn a_clean_end_leaves_no_log_to_be_read_again() {
     let opened = EmbeddedStore::open(&store.killed().path().to_owned(), small(Level::Fsync)).unwrap();
     assert_eq!(opened.groups, 0);
 }
+
+/// Blocks on disk of all but the engine's journal, whose space is taken before
+/// it is used.
+fn blocks(path: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => blocks(&entry.path()),
+            _ if entry.path().extension().is_some_and(|extension| extension == "jnl") => 0,
+            _ => entry.metadata().map_or(0, |found| std::os::unix::fs::MetadataExt::blocks(&found) * 512),
+        })
+        .sum()
+}
+
+#[test]
+fn churn_does_not_let_the_directory_grow() {
+    let store = Running::new(Settings { apply_bytes: 1 << 16, segment_bytes: 1 << 16, ..small(Level::Os) });
+    let payload = bytes::Bytes::from(vec![7; 4096]);
+    let mut written = 0;
+    for round in 0..40_u64 {
+        let entries = (round * 100..round * 100 + 100).map(|seq| {
+            let message = certus::store::StoredMessage { payload: payload.clone(), ..(*crate::message(seq)).clone() };
+            Op::Enqueue { session: ONE, entry: crate::entry(seq, &Arc::new(message)) }
+        });
+        let position = append(&*store, entries);
+        assert!(store.wait(position));
+        written += 100 * payload.len() as u64;
+        // It must have been in the index for a while.
+        while !store.is_at_rest() {
+            std::thread::park_timeout(std::time::Duration::from_millis(1));
+        }
+        let position = append(&*store, [advance(ONE, round * 100 + 99, &[])]);
+        assert!(store.wait(position));
+    }
+    let limit = written / 3;
+    for _ in 0..2000 {
+        if blocks(store.path()) < limit {
+            break;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+    assert!(blocks(store.path()) < limit, "{} of {written} bytes are left", blocks(store.path()));
+    assert_eq!(seqs(&*store, ONE), [39 * 100 + 99]);
+}

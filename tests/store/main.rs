@@ -6,6 +6,8 @@
 //! one line of [`suite`]'s list.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod crash;
+mod disk;
 mod durable;
 mod model;
 mod running;

@@ -1,4 +1,4 @@
-//! The embedded store with its two threads, in a directory that vanishes.
+//! The embedded store with its threads, in a directory that vanishes.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -26,14 +26,22 @@ pub fn small(level: Level) -> Settings {
         apply_bytes: 512,
         segment_bytes: 8192,
         memtable_bytes: 1 << 20,
+        compact_bytes: 1 << 20,
         min_free: 0,
         ..Settings::default()
     }
 }
 
+/// A directory in memory where there is one: what a disk does is not asked of
+/// it here.
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
 impl Running {
     pub fn new(settings: Settings) -> Self {
-        Self::start(Arc::new(tempfile::tempdir().unwrap()), settings)
+        Self::start(Arc::new(scratch()), settings)
     }
 
     /// A store whose index is written as seldom as can be.
@@ -55,10 +63,11 @@ impl Running {
 
     pub fn of(opened: Opened, directory: Arc<TempDir>) -> Self {
         let (store, tasks) = (opened.store, Tasks::new());
-        let (committer, applier) = (Arc::clone(&store), Arc::clone(&store));
+        let [committer, applier, keeper] = [(); 3].map(|()| Arc::clone(&store));
         let threads = [
             tasks.spawn_thread("committer", move || committer.run_committer()),
             tasks.spawn_thread("applier", move || applier.run_applier()),
+            tasks.spawn_thread("keeper", move || keeper.run_keeper()),
         ];
         Self { store, threads: threads.into_iter().map(Result::unwrap).collect(), directory }
     }
@@ -97,7 +106,7 @@ impl Running {
         while !self.threads.is_empty() && !self.store.is_at_rest() {
             thread::park_timeout(Duration::from_millis(1));
         }
-        let copy = Arc::new(tempfile::tempdir().unwrap());
+        let copy = Arc::new(scratch());
         copy_tree(self.path(), copy.path());
         copy
     }

@@ -10,7 +10,7 @@ use super::commits::Group;
 use super::engine::Engine;
 use super::fold::{Fold, Writer};
 use super::{EmbeddedStore, hold};
-use crate::store::{SessionUid, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::metrics::Counter;
 
 /// How often a busy or full index is tried again.
@@ -23,11 +23,9 @@ impl EmbeddedStore {
     /// of its own.
     pub fn run_applier(&self) {
         while let Some(groups) = self.commits.take_groups(self.settings.apply_interval) {
-            self.watch_space();
             if !groups.is_empty() && self.apply_when_possible(groups).is_err() {
                 return;
             }
-            let _ = self.disk.prepare(self.settings.segment_bytes);
             if let Err(error) = self.remove_applied() {
                 tracing::warn!(%error, "the store's log could not be shortened; it is tried again");
             }
@@ -41,7 +39,7 @@ impl EmbeddedStore {
         loop {
             match self.apply(&groups) {
                 Ok(()) => return Ok(()),
-                Err(StoreError::Full) if !self.commits.is_closing() => {
+                Err(error) if self.may_be_full(&error) && !self.commits.is_closing() => {
                     self.report_full("the index has no room");
                     self.commits.pause(FULL);
                     self.reopen();
@@ -59,9 +57,17 @@ impl EmbeddedStore {
 
     fn apply(&self, groups: &[Group]) -> Result<(), StoreError> {
         let Some(last) = groups.last() else { return Ok(()) };
+        // A commit that failed when the disk was full may be there all the same.
+        let is_there = self.with_engine(|engine| Ok(applied(engine)? >= last.number))?;
         let mut fold = Fold::default();
         groups.iter().flat_map(|group| &group.batches).for_each(|batch| fold.add(batch));
-        let sessions = self.write(fold, last.number)?;
+        let sessions = fold.sessions();
+        if !is_there {
+            self.with_engine(|engine| {
+                self.wait_for(engine);
+                write(engine, fold, last.number, &self.writer())
+            })?;
+        }
         self.pending.applied(sessions, last.last);
         self.rows.applied(last.last);
         self.commits.applied(groups.iter().map(|group| group.bytes).sum());
@@ -69,17 +75,14 @@ impl EmbeddedStore {
         Ok(())
     }
 
-    fn write(&self, fold: Fold, number: u64) -> Result<Vec<SessionUid>, StoreError> {
-        let sessions = fold.sessions();
-        self.with_engine(|engine| {
-            self.wait_for(engine);
-            write(engine, fold, number, &self.writer())
-        })?;
-        Ok(sessions)
+    /// The engine does not say why it takes no more once a write of its own has
+    /// failed.
+    fn may_be_full(&self, error: &StoreError) -> bool {
+        *error == StoreError::Full || self.disk.free().is_ok_and(|free| free < self.settings.min_free)
     }
 
     const fn writer(&self) -> Writer<'_> {
-        Writer { epoch: self.epoch, next_body: &self.next_body }
+        Writer { epoch: self.epoch, next_body: &self.next_body, dead: &self.dead }
     }
 
     /// The engine makes its writers wait without an end while its own workers
@@ -105,16 +108,6 @@ impl EmbeddedStore {
             self.disk.remove(&name).map_err(|error| StoreError::Io(format!("{name}: {error}")))?;
         }
         Ok(())
-    }
-
-    /// Refuses what grows while there is little space, and takes it again.
-    fn watch_space(&self) {
-        let Ok(free) = self.disk.free() else { return };
-        if free < self.settings.min_free {
-            self.report_full(&format!("{free} bytes are free"));
-        } else if free >= self.settings.min_free + self.settings.min_free / 4 && self.commits.set_full(false) {
-            tracing::info!(directory = %self.directory.display(), free, "the store has space again");
-        }
     }
 
     /// Opens the engine anew: once a write of its own has failed it takes none

@@ -215,7 +215,9 @@ impl Commits {
     /// Takes nothing more, for ever, and tells everybody who waits.
     pub(super) fn latch(&self) {
         let mut inner = self.lock();
-        self.latched.store(true, Ordering::Release);
+        if !self.latched.swap(true, Ordering::AcqRel) {
+            Gauge::StoreLatched.add(1);
+        }
         inner.closed = true;
         let wakers = inner.wakers_up_to(Position(u64::MAX));
         drop(inner);
@@ -225,7 +227,11 @@ impl Commits {
 
     /// Sets whether there is space; answers whether that is news.
     pub(super) fn set_full(&self, full: bool) -> bool {
-        std::mem::replace(&mut self.lock().full, full) != full
+        let is_news = std::mem::replace(&mut self.lock().full, full) != full;
+        if is_news {
+            Gauge::StoreFull.add(if full { 1 } else { -1 });
+        }
+        is_news
     }
 
     /// Waits until there is much to apply, or `interval` is over, or the store
@@ -276,7 +282,7 @@ impl Commits {
     pub(super) fn is_at_rest(&self) -> bool {
         let inner = self.lock();
         let has_little = inner.waiting.is_empty() && inner.group_bytes < self.apply_bytes;
-        has_little && inner.committer_rests && inner.applier_rests
+        inner.closed || (has_little && inner.committer_rests && inner.applier_rests)
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -21,7 +21,6 @@ const KEYSPACE: &str = "certus";
 
 /// Keys of one kind begin with one byte.
 pub(super) mod kind {
-    pub(in crate::store::embedded) const META: u8 = b'M';
     pub(in crate::store::embedded) const HEAD: u8 = b'H';
     pub(in crate::store::embedded) const RUN: u8 = b'Q';
     pub(in crate::store::embedded) const BODY: u8 = b'B';
@@ -37,6 +36,14 @@ pub(super) const LONGEST_KEY: usize = 65_535 - 2;
 pub(super) const APPLIED: &[u8] = b"Mapplied";
 /// How often the store was opened.
 pub(super) const EPOCH: &[u8] = b"Mepoch";
+
+/// When the index was last rewritten, its size then.
+const COMPACTED: &[u8] = b"Mcompacted";
+/// What the keeper counts as dead.
+pub(super) const DEAD: &[u8] = b"Mdead";
+
+/// So many pauses are made for the engine to write its memory to a file.
+const FLUSH_TRIES: u32 = 3000;
 
 pub(super) fn key_of(kind: u8, number: u64) -> Vec<u8> {
     [&[kind], number.to_be_bytes().as_slice()].concat()
@@ -98,8 +105,8 @@ impl Engine {
             .cache_size(settings.cache_bytes)
             .worker_threads(workers)
             .max_journaling_size(settings.segment_bytes.saturating_mul(4).max(1 << 26))
-            // The log is what is synced; the engine's own journal follows at checkpoints.
-            .manual_journal_persist(true)
+            // Its journal goes to the operating system with every commit, and is
+            // synced at checkpoints: what is synced sooner is the log.
             .open()
             .map_err(broken)?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(settings.memtable_bytes);
@@ -131,10 +138,31 @@ impl Engine {
         self.database.persist(PersistMode::SyncAll).map_err(failed)
     }
 
-    /// Gives back the space of what was deleted. Takes long, and space of its own.
-    pub(super) fn compact(&self) -> Result<(), StoreError> {
-        self.keyspace.rotate_memtable_and_wait().map_err(failed)?;
-        self.keyspace.major_compact().map_err(failed)
+    /// Gives back the space of what was deleted. Takes long, and space for a
+    /// copy of what is wanted; `is_over` ends it between two steps.
+    pub(super) fn compact(&self, is_over: impl Fn() -> bool, pause: impl Fn()) -> Result<(), StoreError> {
+        self.flush(&is_over, &pause)?;
+        self.keyspace.major_compact().map_err(failed)?;
+        // The old files go when a later version of the tree is made.
+        let mut changes = Changes::default();
+        changes.put_number(COMPACTED, self.disk_space());
+        self.commit(changes)?;
+        self.flush(&is_over, &pause)
+    }
+
+    /// Writes what is collected in memory to a file. Its own waiting call would
+    /// wait for ever for workers that have failed.
+    fn flush(&self, is_over: impl Fn() -> bool, pause: impl Fn()) -> Result<(), StoreError> {
+        self.keyspace.rotate_memtable().map_err(failed)?;
+        let mut tries = 0;
+        while self.keyspace.sealed_memtable_count() > 0 {
+            if is_over() || tries > FLUSH_TRIES {
+                return Err(StoreError::Io("the index did not write its memory to a file in time".to_owned()));
+            }
+            tries += 1;
+            pause();
+        }
+        Ok(())
     }
 
     /// Bytes on disk.
@@ -162,6 +190,11 @@ impl View<'_> {
         self.snapshot.get(self.keyspace, key).map_err(failed)
     }
 
+    /// Bytes of the value under `key`; 0 when there is none.
+    pub(super) fn size_of(&self, key: &[u8]) -> Result<u64, StoreError> {
+        Ok(self.snapshot.size_of(self.keyspace, key).map_err(failed)?.unwrap_or(0).into())
+    }
+
     /// A number that [`Changes::put_number`] wrote.
     pub(super) fn number(&self, key: &[u8]) -> Result<Option<u64>, Read> {
         let Some(value) = self.get(key)? else { return Ok(None) };
@@ -181,14 +214,6 @@ impl View<'_> {
     ) -> impl DoubleEndedIterator<Item = Result<(fjall::Slice, fjall::Slice), StoreError>> {
         let rows = self.snapshot.range::<Vec<u8>, _>(self.keyspace, range);
         rows.map(|row| row.into_inner().map_err(failed))
-    }
-
-    /// Rows whose keys begin with `prefix`.
-    pub(super) fn prefix(
-        &self,
-        prefix: &[u8],
-    ) -> impl DoubleEndedIterator<Item = Result<(fjall::Slice, fjall::Slice), StoreError>> {
-        self.snapshot.prefix(self.keyspace, prefix).map(|row| row.into_inner().map_err(failed))
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::engine::{APPLIED, Changes, Read, View, first_of, key_of, kind, row_key, run_key};
+use super::engine::{APPLIED, Changes, DEAD, Read, View, first_of, key_of, kind, row_key, run_key};
 use crate::store::intervals::Intervals;
 use crate::store::record::{Body, Head, Outline, Run, RunEntry, sealed, weight, write_message};
 use crate::store::{Batch, Op, QueueEntry, SessionUid, StoredMessage, Table};
@@ -49,6 +49,8 @@ pub(super) struct Writer<'a> {
     pub(super) epoch: u32,
     /// The number of the next message that stands apart.
     pub(super) next_body: &'a AtomicU64,
+    /// Bytes of the index that nobody wants any more.
+    pub(super) dead: &'a AtomicU64,
 }
 
 impl Fold {
@@ -94,6 +96,7 @@ impl Fold {
         out.write_shares()?;
         for ((table, key), value) in self.rows {
             let key = row_key(table, &key);
+            out.bury(view.size_of(&key)?);
             match value {
                 Some(value) => {
                     let value = sealed(&key, |into| into.extend_from_slice(&value));
@@ -102,6 +105,7 @@ impl Fold {
                 None => out.changes.deletes.push(key),
             }
         }
+        out.changes.put_number(DEAD, writer.dead.load(Ordering::Relaxed));
         out.changes.put_number(APPLIED, number);
         Ok(out.changes)
     }
@@ -159,6 +163,10 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
+    fn bury(&self, bytes: u64) {
+        self.writer.dead.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// The new head of a queue and the entries to be written; runs of which
     /// nothing is wanted any more are deleted.
     fn head(
@@ -223,6 +231,7 @@ impl Out<'_> {
     }
 
     fn delete_run(&mut self, head: &mut Head, run: FoundRun) {
+        self.bury(run.size);
         head.entries = head.entries.saturating_sub(run.outline.entries);
         head.weight = head.weight.saturating_sub(run.outline.weight);
         run.outline.bodies.iter().for_each(|&body| *self.shares.entry(body).or_default() -= 1);
@@ -309,7 +318,9 @@ impl Out<'_> {
                 Err(error) => return Err(error),
             };
             if left == 0 {
-                self.changes.deletes.push(key_of(kind::BODY, body));
+                let body = key_of(kind::BODY, body);
+                self.bury(self.view.size_of(&body)?);
+                self.changes.deletes.push(body);
                 self.changes.deletes.push(key);
             } else {
                 self.changes.put_number(&key, left);
@@ -337,6 +348,8 @@ pub(super) struct FoundRun {
     pub(super) key: Vec<u8>,
     pub(super) first: u64,
     pub(super) outline: Outline,
+    /// Bytes of its key and value.
+    pub(super) size: u64,
 }
 
 impl FoundRun {
@@ -355,7 +368,10 @@ fn runs<'a>(view: &'a View<'_>, session: SessionUid, first: u64) -> impl Iterato
             Err(error) => return Some(Err(Read::Failed(error))),
         };
         match (first_of(&key), Outline::of(&key, &value)) {
-            (Some(first), Ok(outline)) => Some(Ok(FoundRun { key: key.to_vec(), first, outline })),
+            (Some(first), Ok(outline)) => {
+                let size = (key.len() + value.len()) as u64;
+                Some(Ok(FoundRun { key: key.to_vec(), first, outline, size }))
+            }
             _ => {
                 Counter::StoreDamagedRecords.one();
                 None

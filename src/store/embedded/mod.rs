@@ -20,6 +20,7 @@ mod committer;
 mod disk;
 mod engine;
 mod fold;
+mod keeper;
 mod log;
 mod open;
 mod pending;
@@ -68,6 +69,8 @@ pub struct EmbeddedStore {
     /// Files of the log that are complete, with their last groups.
     complete: Mutex<Vec<(String, u64)>>,
     next_body: AtomicU64,
+    /// Bytes of the index that nobody wants any more, roughly.
+    dead: AtomicU64,
     /// Keeps a second store away from the directory.
     _lock: open::Lock,
 }

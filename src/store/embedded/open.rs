@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::applier::{applied, write};
 use super::commits::Commits;
 use super::disk::{Directory, Disk};
-use super::engine::{self, Changes, EPOCH, Engine, key_of, kind, number_of};
+use super::engine::{self, Changes, DEAD, EPOCH, Engine, key_of, kind, number_of};
 use super::fold::{Fold, Writer};
 use super::log::{self, Damage, LogError, LogWriter};
 use super::pending::Pending;
@@ -206,7 +206,9 @@ impl EmbeddedStore {
         let wrong = |error: StoreError| OpenError::Engine { path: directory.join(INDEX), error: error.to_string() };
         let epoch = raise_epoch(&engine).map_err(wrong)?;
         let next_body = AtomicU64::new(u64::from(epoch) << 40);
-        let replayed = replay(&engine, &*disk, &settings, &Writer { epoch, next_body: &next_body });
+        let dead = engine.view().number(DEAD).map_err(|error| wrong(error.into()))?.unwrap_or(0).into();
+        let writer = Writer { epoch, next_body: &next_body, dead: &dead };
+        let replayed = replay(&engine, &*disk, &settings, &writer);
         let (found, groups) = replayed.map_err(|error| error.of(directory))?;
         engine.checkpoint().map_err(wrong)?;
         let broken = |error| OpenError::Directory { path: directory.join(LOG), error };
@@ -230,6 +232,7 @@ impl EmbeddedStore {
             log: Mutex::new(Some(log)),
             complete: Mutex::default(),
             next_body,
+            dead,
             _lock: lock,
         };
         Ok(Opened { store: Arc::new(store), groups, damage: found.damage, missing: found.missing })

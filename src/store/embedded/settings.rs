@@ -35,6 +35,8 @@ pub struct Settings {
     pub cache_bytes: u64,
     /// Bytes of the index that are collected in memory before a file is written.
     pub memtable_bytes: u64,
+    /// Bytes of the index that are dead before it is rewritten to give them back.
+    pub compact_bytes: u64,
     /// Bytes of free space below which nothing that grows is taken.
     pub min_free: u64,
 }
@@ -48,9 +50,10 @@ impl Default for Settings {
             pending_bytes: 64 << 20,
             apply_bytes: 16 << 20,
             apply_interval: Duration::from_millis(500),
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             cache_bytes: 32 << 20,
             memtable_bytes: 32 << 20,
+            compact_bytes: 128 << 20,
             min_free: 256 << 20,
         }
     }
