@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
 /// Zeros are written in pieces of so many bytes.
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// A directory for the log. All names are plain file names.
 pub trait Disk: fmt::Debug + Send + Sync {

@@ -24,7 +24,7 @@ impl EmbeddedStore {
         let durable = self.commits.durable();
         let from = from.max(sight.wanted);
         let (mut entries, head) = if sight.stored {
-            self.with_engine(|engine| Ok(QueueOnDisk::new(&engine.view(), session)?.entries(&sight, from, limit)?))?
+            self.with_engine(|engine| QueueOnDisk::new(&engine.view(), session)?.entries(&sight, from, limit))?
         } else {
             (BTreeMap::new(), Head::default())
         };
@@ -73,7 +73,7 @@ impl EmbeddedStore {
 
     fn head(&self, session: SessionUid, sight: &Sight) -> Result<Head, StoreError> {
         if sight.stored {
-            self.with_engine(|engine| Ok(head_of(&engine.view(), session)?))
+            self.with_engine(|engine| head_of(&engine.view(), session))
         } else {
             Ok(Head::default())
         }
