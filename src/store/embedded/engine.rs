@@ -165,9 +165,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Bytes on disk.
+    /// Bytes on disk, its journal left out: that one has its space beforehand.
     pub(super) fn disk_space(&self) -> u64 {
-        self.database.disk_space().unwrap_or_default()
+        self.keyspace.disk_space()
     }
 }
 
