@@ -64,8 +64,19 @@ def run(t):
     t.ok(t.sh(t.binary, "check-config", "--config", wrong.file)[0], 2, "check-config says the same")
     t.ok(t.sh(t.binary, "check-config", "--config", good.file)[0], 0, "and finds nothing wrong with a good file")
 
-    lasting = t.certus('[storage]\ndurability = "fsync"\n' + config, start=False, home="lasting")
-    refused(lasting, r"memory", "a durability that does not exist yet", (2,))
+    lasting = t.certus('[storage]\ndurability = "disk"\n' + config, start=False, home="lasting")
+    refused(lasting, r"memory", "a durability that does not exist", (2,))
+    second = t.certus(config, start=False, home="second")
+    second.state = good.state
+    good.start()
+    refused(second, r"in use by process \d+.*state_dir", "a store that another broker has")
+    good.stop()
+    newer = t.certus(config, start=False, home="newer")
+    (newer.state / "store").mkdir(parents=True)
+    (newer.state / "store" / "format").write_text("certus store 99\n")
+    refused(newer, r"format 99.*version that wrote it", "a store of a newer version")
+    (newer.state / "store" / "format").write_text("letters\n")
+    refused(newer, r"not a store of certus", "a directory that is no store")
 
     absent = t.certus(config, start=False, home="absent")
     absent.file.unlink()

@@ -72,11 +72,7 @@ impl EmbeddedStore {
     }
 
     fn head(&self, session: SessionUid, sight: &Sight) -> Result<Head, StoreError> {
-        if sight.stored {
-            self.with_engine(|engine| head_of(&engine.view(), session))
-        } else {
-            Ok(Head::default())
-        }
+        if sight.stored { self.with_engine(|engine| head_of(&engine.view(), session)) } else { Ok(Head::default()) }
     }
 
     pub(super) fn read_row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
