@@ -90,7 +90,7 @@ const ARROWS: &[(&str, &[Part])] = &[
     // A tenant and its switches are settings: plain data that TOML is mapped onto; an anchor's PEM, accounts and rights are read here.
     // The broker's settings hold enums of their own; format and level of the log are settings too.
     ("src/config/",          &[Whole("mqtt"), Only("broker", &["Durability", "ServerTls", "Settings"]), Settings("ca"),
-                               Settings("delivery"), Settings("net"), Settings("platform"), Settings("store"),
+                               Settings("delivery"), Settings("net"), Settings("platform"), Only("store", &["Level", "Settings"]),
                                Only("telemetry", &["logging", "memory"]), Settings("control"),
                                Only("identity", &["account", "acl_file", "password", "pem", "policy", "switch", "tenant", "AnchorSettings", "Profile", "Switches", "TenantSettings"])]),
     ("src/telemetry/",       &[]),
