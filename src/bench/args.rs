@@ -60,6 +60,12 @@ pub struct Args {
     /// Subscribers, of `queue` the sessions that sleep [default: 10; fan-out 1000, fan-in 1]
     #[arg(long)]
     pub subscribers: Option<u16>,
+    /// So many of the subscribers have sessions that last: what is for them is stored before it is acknowledged
+    #[arg(long, default_value_t = 0)]
+    pub lasting: u16,
+    /// Beside the subscribers, so many sessions that want the same and sleep
+    #[arg(long, default_value_t = 0)]
+    pub sleepers: u16,
     /// Connections of `connect` and `idle`
     #[arg(long, default_value_t = 1000)]
     pub clients: usize,

@@ -99,7 +99,7 @@ pub async fn measure(field: &Field) -> Result<Outcome, Error> {
 }
 
 /// Connects, subscribes if there are filters, and leaves.
-async fn visit(field: &Field, callers: Vec<Caller>, filters: Vec<String>) -> Result<(), Error> {
+pub async fn visit(field: &Field, callers: Vec<Caller>, filters: Vec<String>) -> Result<(), Error> {
     for link in field.connect(callers, filters, field.args.qos).await? {
         link.leave_and_wait().await;
     }

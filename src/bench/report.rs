@@ -125,6 +125,7 @@ fn throughput_json(field: &Field, outcome: &throughput::Outcome) -> Value {
     let per_million = |cpu: Duration| cpu.as_secs_f64() * 1e6 / delivered;
     json!({
         "shape": shape_name(args.shape), "publishers": publishers, "subscribers": subscribers,
+        "lasting": args.lasting, "sleepers": args.sleepers,
         "qos": args.qos.bits(), "size": args.size, "window": args.window, "backlog": args.backlog, "rate": args.rate(),
         "protocol": args.protocol.to_string(), "tls": !args.plain, "null_broker": args.null,
         "seconds": seconds, "sent": outcome.sent, "acknowledged": outcome.acknowledged, "delivered": outcome.delivered,

@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dial::Link;
+use super::dial::{Caller, Link};
 use super::error::Error;
 use super::pacer;
 use super::process::Process;
 use super::publisher::{Pace, Publisher, Work};
+use super::queue::visit;
 use super::run::{Bounds, Counts, Remains, Run};
 use super::shape::{Field, Roles};
 use super::subscriber::Subscriber;
@@ -57,7 +58,39 @@ impl Outcome {
 pub async fn measure(field: &Field, tasks: &Tasks) -> Result<Outcome, Error> {
     let args = &field.args;
     let roles = Roles::of(args)?;
-    let subscribers = field.callers("s", roles.filters.len())?;
+    let mut subscribers = field.callers("s", roles.filters.len())?;
+    let lasting = lasting(field, &mut subscribers)?;
+    let once = |caller: &Caller| Caller { persistent: false, ..caller.clone() };
+    let once: Vec<Caller> = lasting.iter().map(once).collect();
+    visit(field, once.clone(), Vec::new()).await?;
+    let (_, sleepers) = lasting.split_at_checked(usize::from(args.lasting)).unwrap_or_default();
+    visit(field, sleepers.to_vec(), roles.filters.iter().cycle().take(sleepers.len()).cloned().collect()).await?;
+    let outcome = deliver(field, tasks, &roles, subscribers).await;
+    // A clean start is how a client has its session forgotten.
+    visit(field, once, Vec::new()).await?;
+    outcome
+}
+
+/// Those whose sessions last: the first of the subscribers, which are told so, and the sleepers behind them.
+fn lasting(field: &Field, subscribers: &mut [Caller]) -> Result<Vec<Caller>, Error> {
+    let args = &field.args;
+    if usize::from(args.lasting) > subscribers.len() {
+        return Err(Error::Usage(format!("--lasting {}: there are {} subscribers", args.lasting, subscribers.len())));
+    }
+    let awake = subscribers.iter_mut().take(args.lasting.into());
+    let mut lasting: Vec<Caller> = awake
+        .map(|caller| {
+            caller.persistent = true;
+            caller.clone()
+        })
+        .collect();
+    let sleepers = field.callers("z", args.sleepers.into())?;
+    lasting.extend(sleepers.into_iter().map(|caller| Caller { persistent: true, ..caller }));
+    Ok(lasting)
+}
+
+async fn deliver(field: &Field, tasks: &Tasks, roles: &Roles, subscribers: Vec<Caller>) -> Result<Outcome, Error> {
+    let args = &field.args;
     let subscribers = field.connect(subscribers, roles.filters.clone(), args.qos).await?;
     let publishers = field.connect(field.callers("p", roles.topics.len())?, Vec::new(), args.qos).await?;
     let bounds = Bounds {
@@ -69,8 +102,8 @@ pub async fn measure(field: &Field, tasks: &Tasks) -> Result<Outcome, Error> {
     let run = Arc::new(Run::new(field.clock.clone(), bounds));
     let group = roles.is_shared.then(Arc::<Group>::default);
     start_subscribers(field, tasks, &run, subscribers, group.as_ref());
-    start_publishers(field, tasks, &run, publishers, &roles)?;
-    course(field, &roles, group, run, tasks).await
+    start_publishers(field, tasks, &run, publishers, roles)?;
+    course(field, roles, group, run, tasks).await
 }
 
 /// Starts a subscriber for each link, alone or as members of `group`.
