@@ -85,9 +85,10 @@ impl Storage {
                 tasks.spawn_thread("committer", move || slow.run_committer())?;
             }
             Keeper::Embedded(store) => {
-                let (committer, applier) = (Arc::clone(store), Arc::clone(store));
+                let [committer, applier, keeper] = [(); 3].map(|()| Arc::clone(store));
                 tasks.spawn_thread("committer", move || committer.run_committer())?;
                 tasks.spawn_thread("applier", move || applier.run_applier())?;
+                tasks.spawn_thread("keeper", move || keeper.run_keeper())?;
             }
         }
         Ok(())

@@ -101,6 +101,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store is latched; see the contract, point 5.
     fn is_latched(&self) -> bool;
 
+    /// Whether nothing that grows is taken, for want of space. It may heal.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// Reads up to `limit` entries of a session's queue from `from` on, in
     /// order, without the ones that were advanced over or removed.
     fn poll_queue(

@@ -52,6 +52,17 @@ def run(t):
         (unreadable.certs / "server.key").chmod(0)
     refused(unreadable, r"server\.key.*([Pp]ermission|read)", "an unreadable key")
 
+    if os.geteuid() == 0:
+        barred = spoiled("barred")
+        for file in (barred.certs, *barred.certs.iterdir()):
+            os.chown(file, 65534, 65534)
+        barred.state.mkdir()
+        (barred.state / "store").mkdir(mode=0o700)
+        as_root = barred.command
+        barred.command = lambda: ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *as_root()]
+        refused(barred, r"data/store.*[Pp]ermission.*give it to the user that runs the broker", "a store of another user")
+        t.ok(list((barred.state / "store").iterdir()), [], "and nothing was made in it")
+
     torn = spoiled("torn")
     (torn.certs / "server.key").unlink()
     refused(torn, r"server\.key", "a key that is missing beside its certificate", (1, 2))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use certus::store::{Batch, EmbeddedStore, Level, Opened, SessionUid, Settings, Store, StoreError};
+use certus::store::{Batch, EmbeddedStore, Level, Op, Opened, SessionUid, Settings, Store, StoreError, Table};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -239,8 +239,10 @@ fn little_space_refuses_what_grows_and_takes_what_shrinks() {
         std::thread::park_timeout(Duration::from_millis(1));
     }
     assert_eq!(store.append(Batch { ops: vec![enqueue(ONE, 2, 2)] }), Err(StoreError::Full));
-    let position = append(&*store, [crate::advance(ONE, 1, &[])]);
-    assert!(store.wait(position));
+    let put = |table| Op::Put { table, key: vec![1], value: vec![2] };
+    assert_eq!(store.append(Batch { ops: vec![put(Table::Retained)] }), Err(StoreError::Full));
+    let position = append(&*store, [crate::advance(ONE, 1, &[]), put(Table::Sessions)]);
+    assert!(store.wait(position), "who comes back to empty its queue is let in");
     disk.set_free(1 << 30);
     while store.is_full() {
         std::thread::park_timeout(Duration::from_millis(1));

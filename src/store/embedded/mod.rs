@@ -87,12 +87,6 @@ impl EmbeddedStore {
         self.pending.sessions()
     }
 
-    /// Whether there is no space for more.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.commits.is_full()
-    }
-
     /// Whether both threads wait for more: the files do not change now.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
@@ -133,11 +127,14 @@ fn look(batch: &Batch) -> Result<(Mask, bool, Demand), StoreError> {
                 mask.add(*session);
                 demand.bytes += ENTRY_BYTES;
             }
-            Op::Put { key, value, .. } => {
+            Op::Put { table, key, value } => {
                 if key.len() > engine::LONGEST_KEY {
                     return Err(StoreError::KeyTooLong(key.len()));
                 }
-                (has_rows, demand.grows) = (true, true);
+                has_rows = true;
+                // Who comes back to empty a queue has its row written anew:
+                // that is what `min_free` is kept for.
+                demand.grows |= *table != Table::Sessions;
                 demand.bytes += ENTRY_BYTES + (key.len() + value.len()) as u64;
             }
             Op::Delete { key, .. } => {
@@ -181,6 +178,10 @@ impl Store for EmbeddedStore {
 
     fn is_latched(&self) -> bool {
         self.commits.is_latched()
+    }
+
+    fn is_full(&self) -> bool {
+        self.commits.is_full()
     }
 
     fn poll_queue(
