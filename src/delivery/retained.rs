@@ -62,6 +62,11 @@ impl Scan {
         let shard = if own { OWN } else { 0 };
         Self { filter, shard, after: None }
     }
+
+    /// The one topic that the filter matches, if it has no wildcard.
+    fn only(&self) -> Option<TopicName<'_>> {
+        TopicName::new(self.filter.path()).ok()
+    }
 }
 
 impl RetainedMessages {
@@ -168,14 +173,27 @@ impl RetainedMessages {
     /// Looks at a slice of the topics and adds what matches to `found`.
     /// Answers whether the scan is complete.
     pub fn scan(&self, scan: &mut Scan, now: u64, found: &mut Vec<Arc<StoredMessage>>) -> bool {
-        let Some(shard) = self.shard(scan.shard) else { return true };
-        let slice = shard.scan(&scan.filter, scan.after.as_deref(), SLICE, SLICE_BYTES);
-        drop(shard);
-        let fresh = slice.found.into_iter().map(|(_, message)| message).filter(|message| !is_expired(message, now));
-        found.extend(fresh);
-        scan.after = slice.next;
-        scan.shard += usize::from(scan.after.is_none());
-        scan.after.is_none() && (scan.shard == SHARDS || scan.shard > OWN)
+        if let Some(topic) = scan.only() {
+            let number = if scan.shard == OWN { OWN } else { self.shard_of(topic) };
+            let message = self.shard(number).and_then(|shard| shard.get(topic).cloned());
+            found.extend(message.filter(|message| !is_expired(message, now)));
+            return true;
+        }
+        let (mut seen, mut bytes) = (0, 0);
+        while seen < SLICE && bytes < SLICE_BYTES {
+            let Some(shard) = self.shard(scan.shard) else { return true };
+            let slice = shard.scan(&scan.filter, scan.after.as_deref(), SLICE - seen, SLICE_BYTES - bytes);
+            drop(shard);
+            let fresh = slice.found.into_iter().map(|(_, message)| message).filter(|message| !is_expired(message, now));
+            found.extend(fresh);
+            (seen, bytes) = (seen + slice.seen, bytes + slice.bytes);
+            scan.after = slice.next;
+            scan.shard += usize::from(scan.after.is_none());
+            if scan.after.is_none() && (scan.shard == SHARDS || scan.shard > OWN) {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -196,4 +214,29 @@ fn size(message: &StoredMessage) -> usize {
 
 fn is_expired(message: &StoredMessage, now: u64) -> bool {
     message.expires_at.is_some_and(|at| at <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::Qos;
+
+    /// A client that leaves at once gets what few looks have found.
+    #[test]
+    fn a_search_looks_at_topics_not_at_shards() {
+        let all = RetainedMessages::new(&Settings::default());
+        for number in 0..3000_u64 {
+            let (topic, qos) = (format!("t/{number}"), Qos::AtMostOnce);
+            let topic = TopicName::new(&topic).unwrap();
+            let message = MessageView { topic, qos, retain: true, properties: &[], expiry: None, payload: b"x" };
+            all.set(&message, MessageId { publisher: 0, epoch: 0, counter: number }, 0, |_| ()).unwrap();
+        }
+        let slices = |filter: &str| {
+            let (mut scan, mut found) = (Scan::new(TopicFilter::new(filter).unwrap()), Vec::new());
+            let count = 1 + std::iter::from_fn(|| (!all.scan(&mut scan, 0, &mut found)).then_some(())).count();
+            (count, found.len())
+        };
+        assert_eq!((slices("t/1"), slices("t"), slices("u/#"), slices("$SYS/a")), ((1, 1), (1, 0), (1, 0), (1, 0)));
+        assert_eq!((slices("t/#"), slices("+/299")), ((3, 3000), (3, 1)));
+    }
 }

@@ -30,6 +30,10 @@ pub struct RetainedSlice<T> {
     pub found: Vec<(Arc<str>, Arc<T>)>,
     /// Where to go on, as `after` of the next scan; `None` at the end.
     pub next: Option<Arc<str>>,
+    /// Topics that were looked at.
+    pub seen: usize,
+    /// The bytes of what matched, as they were named to [`Retained::put`].
+    pub bytes: usize,
 }
 
 impl<T> Default for Retained<T> {
@@ -73,15 +77,15 @@ impl<T> Retained<T> {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        let mut slice = RetainedSlice { found: Vec::new(), next: None };
+        let mut slice = RetainedSlice { found: Vec::new(), next: None, seen: 0, bytes: 0 };
         let range = self.slots.range::<str, _>((from, Bound::Unbounded));
-        let mut bytes = 0;
-        for (seen, (topic, slot)) in range.take_while(|(topic, _)| topic.starts_with(prefix)).enumerate() {
+        for (topic, slot) in range.take_while(|(topic, _)| topic.starts_with(prefix)) {
+            slice.seen += 1;
             if matches(path, topic) {
                 slice.found.push((Arc::clone(topic), Arc::clone(&slot.value)));
-                bytes += slot.bytes;
+                slice.bytes += slot.bytes;
             }
-            if seen + 1 >= limit || bytes >= most {
+            if slice.seen >= limit || slice.bytes >= most {
                 slice.next = Some(Arc::clone(topic));
                 break;
             }
