@@ -3,6 +3,10 @@
 // Tests make their own instants and threads; the product is judged in the build without tests.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+// The clients of the simulation are played with inside, too.
+#[cfg(test)]
+extern crate self as certus;
+
 // Vocabulary and pure machines: no socket, no file, no clock.
 pub mod codec;
 pub mod identity;

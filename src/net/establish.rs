@@ -67,7 +67,7 @@ pub(super) async fn serve(node: Arc<Node>, listener: Arc<Listener>, mut accepted
 }
 
 /// How a connection did not come about.
-enum Failed {
+pub(super) enum Failed {
     /// There is nobody to tell.
     Quietly,
     /// The last words are on their way.
@@ -91,7 +91,8 @@ async fn told_to_stop(control: &Control) {
     .await;
 }
 
-async fn begin(
+/// Makes the driver of a socket that was accepted.
+pub(super) async fn begin(
     node: Arc<Node>,
     listener: Arc<Listener>,
     accepted: Accepted,

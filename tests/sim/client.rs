@@ -79,7 +79,9 @@ impl Publisher {
             }
         }
         self.publish(self.last_id, self.next, false, out);
-        self.flights.push_back(Flight { packet_id: self.last_id, message: self.next, released: false });
+        if self.messages[self.next].qos > Qos::AtMostOnce {
+            self.flights.push_back(Flight { packet_id: self.last_id, message: self.next, released: false });
+        }
         self.next += 1;
     }
 
@@ -114,7 +116,7 @@ impl Publisher {
             dup,
             qos: message.qos,
             retain: false,
-            packet_id: NonZeroU16::new(packet_id),
+            packet_id: NonZeroU16::new(packet_id).filter(|_| message.qos > Qos::AtMostOnce),
             topic: TopicName::new(&text).unwrap(),
             alias: None,
             expiry: None,
@@ -161,6 +163,7 @@ impl Subscriber {
                     self.held.remove(&packet_id);
                     ack(AckKind::PubComp, packet_id, self.version, out);
                 }
+                (None, Some((Qos::AtMostOnce, topic, number))) => self.given.push((topic, number)),
                 (None, Some((qos, topic, number))) => {
                     let answer = if qos == Qos::ExactlyOnce { AckKind::PubRec } else { AckKind::PubAck };
                     if qos == Qos::AtLeastOnce || self.held.insert(packet_id) {
@@ -191,7 +194,7 @@ fn frames(input: &mut Vec<u8>, bytes: &[u8], version: Version) -> Vec<Received> 
             Packet::Publish(publish) => {
                 let number = u32::from_be_bytes(publish.payload[..4].try_into().unwrap()) as usize;
                 let topic = publish.topic.unwrap().as_str().to_owned();
-                let packet_id = publish.packet_id.unwrap().get();
+                let packet_id = publish.packet_id.map_or(0, NonZeroU16::get);
                 Received { kind: None, packet_id, publish: Some((publish.qos, topic, number)) }
             }
             _ => Received { kind: None, packet_id: 0, publish: None },

@@ -479,11 +479,4 @@ impl Drop for Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    /// An idle connection is mostly this and its TLS state.
-    #[test]
-    fn the_driver_fits_in_a_kibibyte() {
-        let size = size_of::<super::Connection>();
-        assert!(size <= 1024, "{size} bytes");
-    }
-}
+mod tests;
