@@ -81,6 +81,20 @@ impl Slots {
         Some(&kept.slot)
     }
 
+    /// The slot that was found last.
+    pub(super) fn last(&self) -> Option<&Slot> {
+        Some(&self.kept.get(self.last)?.slot)
+    }
+
+    /// Renews the slot that was found last, for `topic`, if need be.
+    pub(super) fn renew(&mut self, topic: TopicName<'_>, domain: &Domain<Resting>, mailbox: &Mailbox) {
+        if let Some(kept) = self.kept.get_mut(self.last)
+            && !domain.is_current(&kept.slot.route)
+        {
+            kept.slot.route = domain.route(topic, mailbox);
+        }
+    }
+
     fn add(&mut self, topic: TopicName<'_>, domain: &Domain<Resting>, mailbox: &Mailbox, rights: &Rights) -> usize {
         Counter::SlotMisses.one();
         let slot = Slot { permit: rights.publish(topic), route: domain.route(topic, mailbox) };

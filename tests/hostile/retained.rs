@@ -1,12 +1,17 @@
 //! What is asked for by one short packet and is long: retained messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use certus::mqtt::{Qos, ReasonCode, Version};
 use certus::telemetry::metrics::Gauge;
 
 use crate::peer::{DISCONNECT, Hello, Peer, publish, subscribe};
-use crate::stage::{MIB, Stage, resident};
+use crate::stage::{MIB, Stage, pause, resident};
 
 /// Retains `count` messages of QoS 1.
 fn retain(stage: &Stage, count: u32) {
@@ -74,4 +79,90 @@ fn who_leaves_in_the_middle_gets_the_rest_when_it_returns() {
     while topics.len() < 3_000 {
         topics.insert(hears.message().topic);
     }
+}
+
+/// What one subscriber saw of a topic: whether as retained, and which value.
+type Seen = BTreeMap<String, Vec<(bool, u64)>>;
+
+const TOPICS: [&str; 4] = ["race/a", "race/b", "race/c", "race/d"];
+
+/// Retains one value behind the other in two topics until `stop`; the last one
+/// says so.
+fn retain_values(address: SocketAddr, topics: [&str; 2], begun: &Barrier, stop: &AtomicBool) {
+    let mut says = Peer::connect(address, &Hello::new(topics[0]));
+    let mut say = |value: u64, last: bool| {
+        for topic in topics {
+            let payload = [&value.to_be_bytes()[..], &[u8::from(last)]].concat();
+            let mut packet = publish(Version::V5, topic, Qos::AtLeastOnce, 1, &payload);
+            packet[0] |= 1;
+            says.send(&packet).unwrap();
+            assert_eq!(says.acknowledgement().1, ReasonCode::Success);
+        }
+    };
+    say(1, false);
+    begun.wait();
+    let mut value = 2;
+    while !stop.load(Ordering::Relaxed) {
+        say(value, false);
+        value += 1;
+    }
+    say(value, true);
+}
+
+/// Subscribes and listens, until `enough` or until every topic's last value
+/// came.
+fn listen(address: SocketAddr, name: &str, enough: impl Fn(&Seen) -> bool) -> Seen {
+    let mut hears = Peer::connect(address, &Hello::new(name));
+    hears.send(&subscribe(Version::V5, &["race/+"], Qos::AtLeastOnce)).unwrap();
+    let (mut seen, mut lasts) = (Seen::new(), 0);
+    while !enough(&seen) && lasts < TOPICS.len() {
+        let message = hears.message();
+        let (value, last) = message.payload.split_at(8);
+        lasts += usize::from(last == [1]);
+        let value = u64::from_be_bytes(value.try_into().unwrap());
+        seen.entry(message.topic).or_default().push((message.retain, value));
+    }
+    hears.send(&DISCONNECT).unwrap();
+    seen
+}
+
+/// Nothing falls between what was and what comes, and what comes never goes
+/// back. What was is looked up last: it may be one of those that come behind it.
+#[test]
+fn whoever_subscribes_while_values_change_misses_none_of_them() {
+    let stage = Stage::start();
+    let (late, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (begun, address) = (Barrier::new(3), stage.plain);
+    let seen = thread::scope(|scope| {
+        scope.spawn(|| retain_values(address, [TOPICS[0], TOPICS[1]], &begun, &stop));
+        scope.spawn(|| retain_values(address, [TOPICS[2], TOPICS[3]], &begun, &stop));
+        begun.wait();
+        let listeners = ["one", "two", "three"].map(|name| {
+            let late = &late;
+            scope.spawn(move || {
+                let mut rounds = Vec::new();
+                while !late.load(Ordering::Relaxed) {
+                    let all = |seen: &Seen| seen.len() == TOPICS.len() && seen.values().all(|seen| seen.len() > 5);
+                    rounds.push(listen(address, name, all));
+                }
+                rounds.push(listen(address, name, |_| false));
+                rounds
+            })
+        });
+        pause(Duration::from_millis(2_000));
+        late.store(true, Ordering::Relaxed);
+        pause(Duration::from_millis(300));
+        stop.store(true, Ordering::Relaxed);
+        listeners.map(|listener| listener.join().unwrap())
+    });
+    for seen in seen.iter().flatten() {
+        assert_eq!(seen.len(), TOPICS.len(), "each topic has a value");
+        for (topic, values) in seen {
+            let lives: Vec<_> = values.iter().filter(|(retain, _)| !retain).map(|(_, value)| *value).collect();
+            assert!(values[0].0 && lives.len() == values.len() - 1, "one retained, and first: {topic} {values:?}");
+            assert!(lives.windows(2).all(|pair| pair[1] == pair[0] + 1), "{topic} {values:?}");
+            assert!(lives.first().is_none_or(|live| *live <= values[0].1 + 1), "{topic} {values:?}");
+        }
+    }
+    assert!(seen.iter().all(|rounds| rounds.len() > 1), "none subscribed in between");
 }

@@ -157,7 +157,11 @@ impl Connection {
                 return Ok(());
             };
             self.retained_at = self.retained_at.max(position);
+            // Kept first, routed then: who has subscribed since the slot was
+            // found may have looked before the message was kept.
+            slots.renew(topic, &parts.domain, &parts.mailbox);
         }
+        let Some(slot) = slots.last() else { return Ok(()) };
         tracing::trace!(
             connection = parts.entered.control.id(),
             topic = topic.as_str(),
