@@ -66,6 +66,8 @@ pub struct Config {
 pub struct Plan {
     /// The directory.
     pub certs_dir: PathBuf,
+    /// Which store the broker rests on.
+    pub durability: broker::Durability,
     /// Whether the server's certificate has its default name there.
     pub server: bool,
     /// Whether the device CA of the development PKI is an anchor.
@@ -152,7 +154,7 @@ fn read<'a>(
         (entry.settings.id.clone(), entry.accounts.as_ref().map(|accounts| accounts.file.clone()))
     };
     let accounts = entries.iter().map(of_tenant).collect();
-    let plan = Plan { certs_dir, server, devices, server_names, accounts };
+    let plan = Plan { certs_dir, durability: durability.clone(), server, devices, server_names, accounts };
     let made_at_start = prepared(scope, &plan, prepare);
     let tenants = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
     let broker = broker::Settings { listeners, server_tls, net, delivery, tenants, durability, slow_store };

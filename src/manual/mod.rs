@@ -25,6 +25,9 @@ pub mod trust {}
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 
+#[doc = include_str!("store-format.md")]
+pub mod store_format {}
+
 #[doc = include_str!("dependencies.md")]
 pub mod dependencies {}
 

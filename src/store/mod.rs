@@ -35,7 +35,9 @@ pub mod rows;
 mod slow;
 
 pub use batch::{Batch, Op, QueueEntry, Queued, Row, SessionUid, StoredMessage, Table};
-pub use embedded::{Damage, Directory, Disk, EmbeddedStore, Level, LogFile, OpenError, Opened, Settings};
+pub use embedded::{
+    CopyError, Damage, Directory, Disk, EmbeddedStore, Level, LogFile, OpenError, Opened, Report, Settings,
+};
 pub use memory::{Contents, MemoryStore, QueueContents};
 pub use record::{Malformed, VERSION};
 pub use slow::{Plan, PlanError, SlowStore};

@@ -10,6 +10,7 @@ mod crash;
 mod disk;
 mod durable;
 mod model;
+mod moving;
 mod running;
 mod slow;
 mod suite;

@@ -85,6 +85,11 @@ impl Running {
         self.threads.drain(..).for_each(|thread| thread.join().unwrap());
     }
 
+    /// The store, for another thread.
+    pub fn handle(&self) -> Arc<EmbeddedStore> {
+        Arc::clone(&self.store)
+    }
+
     pub fn path(&self) -> &Path {
         self.directory.path()
     }

@@ -14,6 +14,7 @@ mod publish;
 mod serve;
 mod session;
 mod settings;
+mod store;
 mod subscribe;
 mod welcome;
 
@@ -41,6 +42,7 @@ Without a command certus serves. Examples:
   certus cert new pump-7                     a device certificate from the development CA
   certus passwd bob --role operator          an account with a password
   certus acl test publish a/b --user bob     who may do what, and by which rule
+  certus store check                         read all that a stopped broker has stored
   certus explain certs/pump-7.pem            why a certificate would be accepted or refused
 
 Exit codes: 0 done, 1 it did not work, 2 the command or the configuration is wrong.";
@@ -69,6 +71,8 @@ enum Command {
     Acl(acl::Args),
     /// Make and edit the accounts of a tenant: names with a password.
     Passwd(passwd::Args),
+    /// Check, shrink, export and import the store of a stopped broker.
+    Store(store::Args),
     /// Publish a message.
     Pub(Box<publish::Args>),
     /// Subscribe, and print what comes.
@@ -125,6 +129,7 @@ pub fn run() -> ExitCode {
         Some(Command::Explain(args)) => explain::run(&args).exit(),
         Some(Command::Acl(args)) => acl::run(&args).exit(),
         Some(Command::Passwd(args)) => passwd::run(&args).exit(),
+        Some(Command::Store(args)) => store::run(&args).exit(),
         Some(Command::Pub(args)) => publish::run(&args).exit(),
         Some(Command::Sub(args)) => subscribe::run(&args).exit(),
         Some(Command::Bench(args)) => bench::run(&args),

@@ -81,21 +81,30 @@ impl Where {
     /// Only where certificates lie and what the server is called; whether the
     /// anchors are there does not matter.
     pub(super) fn plan(&self) -> Result<Plan, Problems> {
-        let mut seen = None;
-        let loaded = load(&self.sources(), |plan| {
-            seen = Some(plan.clone());
-            Ok(Vec::new())
-        });
-        match (seen, loaded) {
-            (Some(plan), _) => Ok(plan),
-            (None, Err(problems)) => Err(problems),
-            // The plan is made before anything is loaded.
-            (None, Ok(_)) => Err(Problems(Vec::new())),
-        }
+        plan(&self.sources())
+    }
+}
+
+fn plan(sources: &Sources) -> Result<Plan, Problems> {
+    let mut seen = None;
+    let loaded = load(sources, |plan| {
+        seen = Some(plan.clone());
+        Ok(Vec::new())
+    });
+    match (seen, loaded) {
+        (Some(plan), _) => Ok(plan),
+        (None, Err(problems)) => Err(problems),
+        // The plan is made before anything is loaded.
+        (None, Ok(_)) => Err(Problems(Vec::new())),
     }
 }
 
 impl Args {
+    /// As [`Where::plan`].
+    pub(super) fn plan(&self) -> Result<Plan, Problems> {
+        plan(&self.sources())
+    }
+
     /// Flags, variables and file, as this process sees them.
     pub(super) fn sources(&self) -> Sources {
         let mut sources = self.place.sources();

@@ -70,7 +70,7 @@ impl EmbeddedStore {
         }
         self.pending.applied(sessions, last.last);
         self.rows.applied(last.last);
-        self.commits.applied(groups.iter().map(|group| group.bytes).sum());
+        self.commits.applied(groups.iter().map(|group| group.bytes).sum(), last.last);
         Counter::StoreFolds.one();
         Ok(())
     }

@@ -48,6 +48,10 @@ struct Inner {
     committer_rests: bool,
     /// The applier waits for work.
     applier_rests: bool,
+    /// The last position that the index holds.
+    applied: u64,
+    /// Somebody waits for the index: little is enough to go on.
+    hurried: bool,
     full: bool,
     closing: bool,
     /// The committer will not come back.
@@ -239,14 +243,14 @@ impl Commits {
     pub(super) fn take_groups(&self, interval: Duration) -> Option<Vec<Group>> {
         let mut inner = self.lock();
         inner.applier_rests = true;
-        let is_little = |inner: &mut Inner| !inner.closed && inner.group_bytes < self.apply_bytes;
+        let is_little = |inner: &mut Inner| !inner.closed && !inner.hurried && inner.group_bytes < self.apply_bytes;
         let waited = self.grown.wait_timeout_while(inner, interval, is_little);
         let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         if inner.closed && inner.groups.is_empty() {
             return None;
         }
         inner.group_bytes = 0;
-        inner.applier_rests = false;
+        (inner.applier_rests, inner.hurried) = (false, false);
         Some(inner.groups.drain(..).collect())
     }
 
@@ -259,9 +263,27 @@ impl Commits {
         }
     }
 
-    /// Says that so many bytes are in the index.
-    pub(super) fn applied(&self, bytes: u64) {
-        self.lock().add_bytes(0_u64.wrapping_sub(bytes));
+    /// Says that so many bytes, up to `position`, are in the index.
+    pub(super) fn applied(&self, bytes: u64, position: Position) {
+        let mut inner = self.lock();
+        inner.add_bytes(0_u64.wrapping_sub(bytes));
+        inner.applied = inner.applied.max(position.0);
+    }
+
+    /// Lets the applier go on with what is there; answers the last position
+    /// that was given.
+    pub(super) fn hurry(&self) -> Position {
+        let mut inner = self.lock();
+        inner.hurried = true;
+        let last = inner.last;
+        drop(inner);
+        self.grown.notify_one();
+        Position(last)
+    }
+
+    /// What the index holds.
+    pub(super) fn applied_up_to(&self) -> Position {
+        Position(self.lock().applied)
     }
 
     /// Waits for `interval`, or until the store closes.

@@ -32,6 +32,8 @@ pub(super) mod kind {
 /// The longest key that the engine can hold is 65,535 bytes.
 pub(super) const LONGEST_KEY: usize = 65_535 - 2;
 
+/// The first byte of what the store says of itself.
+pub(super) const META: u8 = b'M';
 /// The last group that the index holds.
 pub(super) const APPLIED: &[u8] = b"Mapplied";
 /// How often the store was opened.

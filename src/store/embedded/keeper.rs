@@ -14,7 +14,7 @@ use crate::telemetry::metrics::{Counter, Gauge};
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How often it looks while it waits for the engine's own workers.
-const SOON: Duration = Duration::from_millis(10);
+pub(super) const SOON: Duration = Duration::from_millis(10);
 
 impl EmbeddedStore {
     /// Keeps watch over space until [`EmbeddedStore::close`]; for a thread of

@@ -17,9 +17,11 @@
 mod applier;
 mod commits;
 mod committer;
+mod copy;
 mod disk;
 mod engine;
 mod fold;
+mod inspect;
 mod keeper;
 mod log;
 mod open;
@@ -34,7 +36,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
+pub use copy::CopyError;
 pub use disk::{Directory, Disk, LogFile};
+pub use inspect::Report;
 pub use log::Damage;
 pub use open::{OpenError, Opened};
 pub use settings::{Level, Settings};
