@@ -85,9 +85,8 @@ impl Recovery<'_> {
             for row in &rows {
                 take(self, row, &mut batch)?;
             }
-            if !batch.is_empty() {
-                let _ = self.node.store.append(batch)?;
-            }
+            // A store that has no room for it finds the same at the next start.
+            let _ = self.node.store.append(batch);
             match rows.into_iter().last() {
                 Some(last) => after = Some(last.key),
                 None => return Ok(()),
@@ -129,8 +128,12 @@ impl Recovery<'_> {
         let mut parked = Parked { session: resting, queue, next: span.start };
         self.subscribe(&domain, kept.uid, &mut parked, batch)?;
         let will_delay = kept.will.as_ref().map(|will| will.delay.min(kept.expiry));
-        let gone = self.now.saturating_sub(*kept.left_at.get_or_insert(self.now));
-        batch.push(remember::put(domain.tenant(), &key, &kept));
+        if kept.left_at.is_none() {
+            // Nobody saw it leave: it left now, and another start must not count anew.
+            kept.left_at = Some(self.now);
+            batch.push(remember::put(domain.tenant(), &key, &kept));
+        }
+        let gone = self.now.saturating_sub(kept.left_at.unwrap_or(self.now));
         if domain.registry.restore(&key, principal, parked) {
             self.found.sessions += 1;
             let away = Away { domain, key, generation: 1 };
