@@ -395,6 +395,12 @@ impl Session {
         !self.changes.is_empty()
     }
 
+    /// Whether what is to remember takes space that it does not give back.
+    #[must_use]
+    pub fn will_grow(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Inbound { held: true, .. } | Change::Subscribed(_)))
+    }
+
     /// Queues a packet of the driver's behind the answers that wait, such as
     /// CONNACK.
     pub fn push_answer(&mut self, packet: Vec<u8>) {

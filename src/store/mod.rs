@@ -100,6 +100,13 @@ pub trait Store: Send + Sync + 'static {
     /// Answers false, and keeps nothing, if it is durable already.
     fn wake_at(&self, position: Position, waker: &Waker) -> bool;
 
+    /// Whether what grows had better wait, because the disk is full or far
+    /// behind. `waker` is then woken when there is room again; nothing is kept
+    /// if the answer is no.
+    fn wake_with_room(&self, _waker: &Waker) -> bool {
+        false
+    }
+
     /// Whether the store is latched; see the contract, point 5.
     fn is_latched(&self) -> bool;
 

@@ -92,6 +92,7 @@ listed! {
         SocketWrites "certus_socket_writes_total" "Writes to sockets"
         TlsRecordsSent "certus_tls_records_sent_total" "TLS records written"
         PublishersHeld "certus_publishers_held_total" "Turns after which a client was not read for a while, being above its rate"
+        PublishersChoked "certus_publishers_choked_total" "Turns that wait until the store, full or far behind, has room for them"
         PublishersPaused "certus_publishers_paused_total" "Turns after which a publisher was not read for a while, memory being short"
         SlotHits "certus_topic_slot_hits_total" "Publishes routed from the slot of their connection"
         SlotMisses "certus_topic_slot_misses_total" "Publishes routed by a full look-up"

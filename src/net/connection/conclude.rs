@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::{ConnAck, Disconnect, PropertiesBuf};
-use crate::delivery::{Domain, Item, Mailbox, Parked, Progress, Publisher};
+use crate::delivery::{Domain, Item, Mailbox, Parked, Publisher};
 use crate::identity::policy::Rights;
 use crate::identity::switch::OnForbiddenPublish;
 use crate::mqtt::{ClientId, MessageId, ReasonCode};
@@ -26,7 +26,7 @@ impl Connection {
             self.finish_searches();
         }
         let Some(mut session) = self.session.take() else { return };
-        self.finish_fanout(&mut session);
+        self.finish_turn(&mut session);
         self.log(&ending, &session);
         if self.say_goodbye(&ending, &mut session) && ending.lingers() {
             self.farewell = Some(Box::new(Farewell::new()));
@@ -50,18 +50,6 @@ impl Connection {
             let Parts { domain, mailbox, outgoing, node, .. } = &mut self.parts;
             heritage::leave(domain, mailbox, session, outgoing, ring, node.clock.unix_millis());
         }
-    }
-
-    /// A fan-out that began is completed: its messages were taken over.
-    fn finish_fanout(&mut self, session: &mut Session) {
-        let Some(mut fanout) = self.fanout.take() else { return };
-        while fanout.advance() == Progress::More {}
-        let mut batch = fanout.take_batch();
-        let uid = self.parts.queue.uid();
-        batch.ops.extend(session.drain_changes().map(|change| remember::changed(uid, change)));
-        let position = self.parts.domain.append(batch);
-        session.answers_wait_for(position.0);
-        fanout.appended_at(position);
     }
 
     fn log(&self, ending: &Ending, session: &Session) {

@@ -13,6 +13,7 @@
 //! then writes once. Handing over comes before our own writing, so that the
 //! recipients work meanwhile (the measurements are in the manual, `handover`).
 
+mod append;
 mod conclude;
 mod ending;
 mod farewell;
@@ -117,6 +118,10 @@ pub(super) struct Connection {
     pause: Option<Box<Pause>>,
     /// The position for which the store has our waker.
     asked: Position,
+    /// What waits until the store has room for it.
+    unappended: Option<Box<append::Unappended>>,
+    /// The next packet waits until the store has room.
+    choked: bool,
     /// The position of the last retained change of this turn.
     retained_at: Position,
     /// CONNACK has left, deliveries may follow [MQTT-3.2.0-1].
@@ -156,6 +161,8 @@ impl Connection {
             timer: None,
             pause: None,
             asked: Position::NONE,
+            unappended: None,
+            choked: false,
             retained_at: Position::NONE,
             greeted: false,
             listening: false,
@@ -183,6 +190,7 @@ impl Connection {
         self.watch_time(cx)?;
         let mut writable = self.flush(cx)?;
         self.go_on_with_fanout(cx, buffers)?;
+        self.go_on_with_append(cx, buffers)?;
         for turn in 0.. {
             let behind = self.is_behind();
             let mut more = if self.may_read(cx) { self.read(cx, buffers)? } else { false };
@@ -343,7 +351,9 @@ impl Connection {
             cx.waker().wake_by_ref();
             return Ok(());
         }
-        self.complete(*fanout, cx);
+        if self.complete(*fanout, cx) {
+            return Ok(());
+        }
         let lent = self.go_on_with_partial(buffers);
         self.work_off(cx, buffers, lent)
     }

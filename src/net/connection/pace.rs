@@ -51,7 +51,7 @@ impl Connection {
             }
             self.pause = None;
         }
-        !self.is_behind()
+        !self.is_behind() && !self.is_choked(cx)
     }
 
     /// How many publications more the client may have taken now.
@@ -85,7 +85,7 @@ impl Connection {
     /// Whether the client is not read because of its own rate, or of short
     /// memory.
     pub(super) fn is_held(&self) -> bool {
-        self.pause.as_ref().is_some_and(|pause| pause.queue.is_none())
+        self.choked || self.unappended.is_some() || self.pause.as_ref().is_some_and(|pause| pause.queue.is_none())
     }
 
     /// Whether so many answers wait that the client is read no further.

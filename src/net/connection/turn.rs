@@ -9,7 +9,7 @@ use std::num::NonZeroU16;
 use std::task::Context;
 
 use crate::codec::{self, DecodeError, Frame, Packet, PacketType};
-use crate::delivery::{Fanout, Progress, Publisher};
+use crate::delivery::{Progress, Publisher};
 use crate::identity::switch::{OnForbiddenPublish, OnForbiddenSubscribe, Retain};
 use crate::mqtt::{MessageView, ReasonCode, RetainHandling, TopicName};
 use crate::session::{Acknowledged, Answer, Grant, Inbound, Output, Violation, Wish};
@@ -71,7 +71,7 @@ impl Connection {
         let mut outcome = Ok(());
         let most = self.published.saturating_add(self.allowance());
         let mut is_used_up = false;
-        while self.leaving.is_none() && self.fanout.is_none() {
+        while self.leaving.is_none() && self.fanout.is_none() && self.unappended.is_none() {
             let rest = input.get(bytes..).unwrap_or_default();
             let frame = match codec::peek(rest, limit) {
                 Ok(Some(frame)) => frame,
@@ -81,7 +81,8 @@ impl Connection {
                     break;
                 }
             };
-            is_used_up = self.published >= most && PacketType::from_first(frame.first) == Some(PacketType::Publish);
+            let is_publish = PacketType::from_first(frame.first) == Some(PacketType::Publish);
+            is_used_up = is_publish && (self.published >= most || self.must_wait_for_room(frame.first, cx));
             if is_used_up {
                 break;
             }
@@ -269,12 +270,11 @@ impl Connection {
     /// Hands the turn's messages to their recipients. Answers whether that has
     /// to be gone on with.
     fn hand_over(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> bool {
-        if self.fanout.is_some() {
+        if self.fanout.is_some() || self.unappended.is_some() {
             return true;
         }
         if buffers.turn.is_empty() {
-            self.append(Batch::default());
-            return false;
+            return self.append_or_wait(Batch::default(), None, cx);
         }
         let now = self.parts.node.clock.unix_millis();
         let mut fanout =
@@ -284,31 +284,7 @@ impl Connection {
             cx.waker().wake_by_ref();
             return true;
         }
-        self.complete(fanout, cx);
-        false
-    }
-
-    /// Appends what a complete fan-out leaves for the store.
-    pub(super) fn complete(&mut self, mut fanout: Fanout, cx: &mut Context<'_>) {
-        let position = self.append(fanout.take_batch());
-        if let Some(queue) = fanout.congested().cloned() {
-            self.be_courteous(&queue, cx);
-        }
-        fanout.appended_at(position);
-    }
-
-    /// Appends the turn's batch, what the session must remember last, and lets
-    /// the turn's answers wait for it.
-    fn append(&mut self, mut batch: Batch) -> Position {
-        let Some(session) = &mut self.session else { return Position::NONE };
-        let uid = self.parts.queue.uid();
-        if session.has_changes() {
-            batch.ops.extend(session.drain_changes().map(|change| remember::changed(uid, change)));
-        }
-        let position = self.parts.domain.append(batch);
-        let retained = std::mem::replace(&mut self.retained_at, Position::NONE);
-        session.answers_wait_for(position.max(retained).0);
-        position
+        self.complete(fanout, cx)
     }
 
     /// Counts stored messages that are finished. Nobody waits for this: if it

@@ -44,6 +44,8 @@ struct Inner {
     /// Those of `groups`.
     group_bytes: u64,
     wakers: BTreeMap<Position, Vec<Waker>>,
+    /// Those that wait for room.
+    wanting: Vec<Waker>,
     /// The committer waits for work.
     committer_rests: bool,
     /// The applier waits for work.
@@ -223,15 +225,31 @@ impl Commits {
             Gauge::StoreLatched.add(1);
         }
         inner.closed = true;
-        let wakers = inner.wakers_up_to(Position(u64::MAX));
+        let mut wakers = inner.wakers_up_to(Position(u64::MAX));
+        wakers.append(&mut inner.wanting);
         drop(inner);
         self.grown.notify_all();
         wake(wakers);
     }
 
+    /// Whether what grows had better wait, from half of the bound on: what is
+    /// under way already still fits. `waker` is woken at a quarter.
+    pub(super) fn wake_with_room(&self, waker: &Waker) -> bool {
+        let mut inner = self.lock();
+        let waits = !self.is_latched() && !inner.closed && (inner.full || inner.bytes > self.pending_bytes / 2);
+        if waits && !inner.wanting.iter().any(|other| other.will_wake(waker)) {
+            inner.wanting.push(waker.clone());
+        }
+        waits
+    }
+
     /// Sets whether there is space; answers whether that is news.
     pub(super) fn set_full(&self, full: bool) -> bool {
-        let is_news = std::mem::replace(&mut self.lock().full, full) != full;
+        let mut inner = self.lock();
+        let is_news = std::mem::replace(&mut inner.full, full) != full;
+        let wakers = if full { Vec::new() } else { std::mem::take(&mut inner.wanting) };
+        drop(inner);
+        wake(wakers);
         if is_news {
             Gauge::StoreFull.add(if full { 1 } else { -1 });
         }
@@ -268,6 +286,10 @@ impl Commits {
         let mut inner = self.lock();
         inner.add_bytes(0_u64.wrapping_sub(bytes));
         inner.applied = inner.applied.max(position.0);
+        let has_room = !inner.full && inner.bytes <= self.pending_bytes / 4;
+        let wakers = if has_room { std::mem::take(&mut inner.wanting) } else { Vec::new() };
+        drop(inner);
+        wake(wakers);
     }
 
     /// Lets the applier go on with what is there; answers the last position

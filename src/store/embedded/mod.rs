@@ -180,6 +180,10 @@ impl Store for EmbeddedStore {
         self.commits.wake_at(position, waker)
     }
 
+    fn wake_with_room(&self, waker: &Waker) -> bool {
+        self.commits.wake_with_room(waker)
+    }
+
     fn is_latched(&self) -> bool {
         self.commits.is_latched()
     }

@@ -73,9 +73,11 @@ impl Host {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let entered = runtime.enter();
         let store = Arc::new(MemoryStore::default());
-        let broker = match settings.slow_store {
-            Some(_) => broker::start(settings.clone(), clock.clone()),
-            None => broker::start_on(settings.clone(), clock.clone(), Arc::clone(&store) as Arc<dyn Store>),
+        let broker = match (&settings.slow_store, &settings.durability) {
+            (None, Durability::Memory) => {
+                broker::start_on(settings.clone(), clock.clone(), Arc::clone(&store) as Arc<dyn Store>)
+            }
+            _ => broker::start(settings.clone(), clock.clone()),
         };
         drop(entered);
         let broker = broker.unwrap();

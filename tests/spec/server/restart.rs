@@ -8,6 +8,9 @@
 use certus::codec::AckKind;
 use certus::mqtt::{Qos, ReasonCode, Version};
 
+use certus::broker::Durability;
+use certus::store::Settings;
+
 use super::client::{Client, Message};
 use super::host::Host;
 
@@ -199,5 +202,37 @@ fn a_session_that_was_ended_does_not_come_back() {
     host.kill_and_start(|_| {});
     let mut keeper = lasting(&host, Version::V4);
     assert!(!keeper.connack().session_present);
+    keeper.expect_nothing();
+}
+
+/// A disk that is behind makes publishers wait, and each of them is answered:
+/// what waits for it is bounded at a mebibyte here, and ten are published.
+#[test]
+fn publishers_wait_for_a_disk_that_is_behind_and_are_all_answered() {
+    let files = tempfile::tempdir().unwrap();
+    let settings = Settings { pending_bytes: 1 << 20, min_free: 0, ..Settings::default() };
+    let host = Host::with(|broker| {
+        broker.durability = Durability::Disk { directory: files.path().join("store"), settings };
+    });
+    let mut keeper = lasting(&host, Version::V4);
+    keeper.subscribe("t/+", Qos::ExactlyOnce);
+    keeper.vanish();
+    let payload = vec![b'x'; 64 << 10];
+    let mut publishers: Vec<Client> = (0..4).map(|number| host.dial(&format!("p{number}")).open()).collect();
+    let mut awaited = Vec::new();
+    for round in 0..40 {
+        for (number, publisher) in publishers.iter_mut().enumerate() {
+            let message = Message::new(&format!("t/{number}"), &payload, Qos::AtLeastOnce);
+            let message = if round % 8 == 0 { message.retained() } else { message };
+            awaited.push((number, publisher.send_message(&message)));
+        }
+    }
+    for (number, id) in awaited {
+        assert_eq!(publishers[number].expect_ack(AckKind::PubAck, id), ReasonCode::Success);
+    }
+    let mut keeper = lasting(&host, Version::V4);
+    for _ in 0..160 {
+        assert_eq!(keeper.receive().text().len(), payload.len());
+    }
     keeper.expect_nothing();
 }
