@@ -4,7 +4,7 @@
 //! counting; a tenant's share of it is the difference between two looks of one
 //! thread at its own cells, around work that was done for that tenant alone.
 //! Invariant: an addition costs no line of memory that another thread writes,
-//! as long as there are no more than [`SHARDS`] threads.
+//! as long as there are no more than `SHARDS` threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
