@@ -403,9 +403,12 @@ impl Connecting {
         let kind = if terms.session_expiry > 0 || present { Kind::Persistent } else { Kind::Volatile };
         let keep_alive = keep_alive(connect, settings);
         let (mut session, queue, outgoing) = match kept {
-            Some(Parked { session: Resting { mut session, .. }, queue, next }) => {
+            Some(Parked { session: Resting { mut session, rights, queued_before }, queue, next }) => {
                 session.attach(terms, will);
-                let outgoing = Outgoing::resume(next, session.resend());
+                let changed = !Arc::ptr_eq(&rights, &admission.rights) && rights != admission.rights;
+                let until = if changed { queue.next_seq() } else { queued_before };
+                let mut outgoing = Outgoing::resume(next, session.resend());
+                outgoing.review(until, &admission.rights);
                 (session, queue, outgoing)
             }
             None => {
@@ -452,7 +455,7 @@ impl Connecting {
     /// Clean start: the old session ends, a will that waited is published now.
     fn end_old(&self, domain: &crate::delivery::Domain<Resting>, key: &ClientId, mut parked: Parked<Resting>) {
         let mailbox = Mailbox(Arc::clone(&parked.queue));
-        let Resting { session, rights } = &mut parked.session;
+        let Resting { session, rights, .. } = &mut parked.session;
         if let Some(will) = session.take_will() {
             connection::publish_will(&self.node, domain, &mailbox, rights, &will);
         }

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::delivery::{Item, Left, Manner, MessageRef, Parcel, Reading, Run, SessionQueue};
+use crate::identity::policy::Rights;
 use crate::mqtt::{Qos, TopicFilter};
 use crate::session::{InFlight, Session, Stage};
-use crate::store::{Position, Queued, Store};
+use crate::store::{Position, QueueEntry, Queued, Store};
 use crate::telemetry::metrics::Counter;
 
 use super::written::{write_entry, write_message};
@@ -105,6 +106,22 @@ pub(super) struct Outgoing {
     found: VecDeque<Found>,
     /// Messages of groups in flight that no store holds.
     lent: VecDeque<InFlightOfGroup>,
+    review: Option<Box<Review>>,
+}
+
+/// What the client may read of what was queued under other rights.
+#[derive(Debug)]
+struct Review {
+    /// Entries below this number are looked at.
+    until: u64,
+    rights: Arc<Rights>,
+}
+
+impl Review {
+    fn forbids(&self, entry: &QueueEntry) -> bool {
+        let filter = TopicFilter::new(&entry.message.topic);
+        entry.seq < self.until && filter.is_ok_and(|filter| self.rights.subscribe(&filter).is_err())
+    }
 }
 
 /// A message of QoS 1 that was sent to a member of a group.
@@ -120,6 +137,17 @@ impl Outgoing {
     /// Goes on from `next`, after sending again what was in flight.
     pub(super) fn resume(next: u64, in_flight: Vec<InFlight>) -> Self {
         Self { next, resend: in_flight.into(), ..Self::default() }
+    }
+
+    /// Sends what is numbered below `until` and has not begun only if `rights`
+    /// allow it: they were others when it was queued.
+    pub(super) fn review(&mut self, until: u64, rights: &Arc<Rights>) {
+        self.review = (self.next < until).then(|| Box::new(Review { until, rights: Arc::clone(rights) }));
+    }
+
+    /// Below which number entries were queued under other rights.
+    pub(super) fn queued_before(&self) -> u64 {
+        self.review.as_ref().map_or(0, |review| review.until)
     }
 
     /// The lowest number that was not sent.
@@ -203,7 +231,7 @@ impl Outgoing {
     /// Lets go of memory that a burst needed, or that an idle client does not.
     pub(super) fn shrink(&mut self, most: usize) {
         if self.is_empty() && self.found.is_empty() && self.items.capacity() + self.front.capacity() > most {
-            *self = Self { next: self.next, ..Self::default() };
+            *self = Self { next: self.next, review: self.review.take(), ..Self::default() };
         }
     }
 
@@ -315,6 +343,9 @@ impl Outgoing {
             let seq = (entry.seq != VOLATILE).then_some(entry.seq);
             if entry.message.expires_at.is_some_and(|at| at <= drain.now) {
                 leave_out(drain, seq);
+            } else if self.review.as_ref().is_some_and(|review| review.forbids(entry)) {
+                Counter::DroppedNoRight.one();
+                seq.into_iter().for_each(|seq| drain.session.outbound_mut().skip(seq));
             } else if qos == Qos::AtMostOnce {
                 write_entry(drain, entry, qos, None, false);
             } else {

@@ -124,7 +124,7 @@ impl Recovery<'_> {
         let span = self.node.store.queue_span(kept.uid)?;
         let mut session = self.protocol_state(&kept, client_id)?;
         session.outbound_mut().restore_doubt(kept.window, span.end);
-        let resting = Resting { session, rights };
+        let resting = Resting { session, rights, queued_before: span.end };
         let mut parked = Parked { session: resting, queue, next: span.start };
         self.subscribe(&domain, kept.uid, &mut parked, batch)?;
         let will_delay = kept.will.as_ref().map(|will| will.delay.min(kept.expiry));
@@ -172,7 +172,7 @@ impl Recovery<'_> {
             for row in &rows {
                 let Some(found) = self.read(row, SubscriptionRow::decode)? else { continue };
                 let Some(subscription) = remember::subscription(&row.key, found) else { continue };
-                let Resting { session, rights } = &mut parked.session;
+                let Resting { session, rights, .. } = &mut parked.session;
                 let Ok(permit) = rights.subscribe(&subscription.filter) else {
                     batch.push(remember::unsubscribed(uid, &subscription.filter));
                     continue;

@@ -29,6 +29,8 @@ pub struct Resting {
     pub session: Box<Session>,
     /// What the client might do when it was last seen.
     pub rights: Arc<Rights>,
+    /// Entries below this number were queued under other rights.
+    pub queued_before: u64,
 }
 
 /// A session whose client is away.
@@ -142,7 +144,7 @@ pub fn due(node: &Node, due: &Due) {
             Counter::SessionsExpired.one();
             node.census.expire(domain.tenant());
             let mailbox = Mailbox(Arc::clone(&parked.queue));
-            let Resting { session, rights } = &mut parked.session;
+            let Resting { session, rights, .. } = &mut parked.session;
             if let Some(will) = session.take_will() {
                 connection::publish_will(node, domain, &mailbox, rights, &will);
             }
@@ -150,7 +152,7 @@ pub fn due(node: &Node, due: &Due) {
         }
         Event::Will => {
             let found = domain.registry.with_parked(key, *generation, |parked| {
-                let Resting { session, rights } = &mut parked.session;
+                let Resting { session, rights, .. } = &mut parked.session;
                 // While the session is locked: a connection that claims it
                 // writes its own row behind this one.
                 let _ = domain.append(remember::without_will(domain, key));

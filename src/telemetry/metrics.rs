@@ -79,6 +79,7 @@ listed! {
         DroppedSlow r#"certus_messages_dropped_total{cause="slow_reader"}"# "Messages that a recipient did not get"
         DroppedNode r#"certus_messages_dropped_total{cause="node_full"}"# "Messages that a recipient did not get"
         DroppedLarge r#"certus_messages_dropped_total{cause="packet_too_large"}"# "Messages that a recipient did not get"
+        DroppedNoRight r#"certus_messages_dropped_total{cause="no_right"}"# "Messages that a recipient did not get"
         DroppedExpired r#"certus_messages_dropped_total{cause="expired"}"# "Messages that a recipient did not get"
         MessagesDenied "certus_messages_denied_total" "Messages refused by the rights of their sender"
         RetainedRefused "certus_retained_refused_total" "Messages refused because the tenant retains as many as it may"

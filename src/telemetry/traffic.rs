@@ -14,7 +14,7 @@ use super::metrics::{self, Counter};
 const SHARDS: usize = 16;
 
 /// The counters of which a tenant's share is kept.
-const COUNTED: [Counter; 16] = [
+const COUNTED: [Counter; 17] = [
     Counter::PacketsReceived,
     Counter::AnswersSent,
     Counter::BytesReceived,
@@ -30,6 +30,7 @@ const COUNTED: [Counter; 16] = [
     Counter::DroppedAway,
     Counter::DroppedSlow,
     Counter::DroppedLarge,
+    Counter::DroppedNoRight,
     Counter::DroppedExpired,
 ];
 
@@ -86,6 +87,7 @@ impl Traffic {
                 Counter::DroppedAway,
                 Counter::DroppedSlow,
                 Counter::DroppedLarge,
+                Counter::DroppedNoRight,
                 Counter::DroppedExpired,
             ]),
             publish_bytes_received: sum(Counter::PublishBytesReceived),

@@ -163,7 +163,9 @@ impl Connection {
         let _ = domain.append(Batch { ops: vec![row] });
         let expiry = session.terms().session_expiry;
         let rights = Arc::clone(&self.parts.admission.rights);
-        let parked = Parked { session: Resting { session, rights }, queue: Arc::clone(&self.parts.queue), next };
+        let queued_before = self.parts.outgoing.queued_before();
+        let resting = Resting { session, rights, queued_before };
+        let parked = Parked { session: resting, queue: Arc::clone(&self.parts.queue), next };
         if !domain.registry.hand_back(key, generation, Some(parked)) {
             return;
         }

@@ -100,6 +100,12 @@ impl Host {
         self.broker = Some(broker);
     }
 
+    /// Lets the broker take settings that `change` has seen.
+    pub fn reload(&mut self, change: impl FnOnce(&mut broker::Settings)) {
+        change(&mut self.settings);
+        self.broker.as_ref().unwrap().handle().reload(&self.settings).unwrap();
+    }
+
     /// The same conversation with a store that is durable at once, and with
     /// one that lags.
     pub fn on_both_stores(conversation: impl Fn(&Self)) {

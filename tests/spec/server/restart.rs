@@ -6,6 +6,8 @@
 //! the kill; nothing that the old broker does later reaches the new one.
 
 use certus::codec::AckKind;
+use certus::identity::policy::AclRule;
+use certus::identity::switch::{Action, Effect};
 use certus::mqtt::{Qos, ReasonCode, Version};
 
 use certus::broker::Durability;
@@ -235,4 +237,42 @@ fn publishers_wait_for_a_disk_that_is_behind_and_are_all_answered() {
         assert_eq!(keeper.receive().text().len(), payload.len());
     }
     keeper.expect_nothing();
+}
+
+/// Takes the right to `secret/#`.
+fn take_right(settings: &mut certus::broker::Settings) {
+    settings.tenants[0].switches.acl.rules.push(AclRule {
+        name: "not any more".into(),
+        effect: Effect::Deny,
+        action: Action::Subscribe,
+        who: Vec::new(),
+        topics: vec!["secret/#".to_owned()],
+        variables: false,
+    });
+}
+
+/// What was queued for a session at rest is given out by the rights
+/// that its client has when it returns, after a reload and after a restart.
+#[test]
+fn a_client_that_lost_a_right_while_away_gets_nothing_that_was_queued_by_it() {
+    for restarts in [false, true] {
+        let mut host = Host::start();
+        let mut keeper = lasting(&host, Version::V5);
+        keeper.subscribe("secret/#", Qos::AtLeastOnce);
+        keeper.subscribe("open/#", Qos::AtLeastOnce);
+        keeper.vanish();
+        let mut publisher = host.dial("publisher").open();
+        for (topic, text) in [("secret/a", "1"), ("open/a", "2"), ("secret/b", "3"), ("open/b", "4")] {
+            publisher.publish(&Message::new(topic, text.as_bytes(), Qos::AtLeastOnce));
+        }
+        match restarts {
+            true => host.kill_and_start(take_right),
+            false => host.reload(take_right),
+        }
+        let mut keeper = lasting(&host, Version::V5);
+        assert!(keeper.connack().session_present);
+        let received: Vec<_> = (0..2).map(|_| keeper.receive().text().to_owned()).collect();
+        assert_eq!(received, ["2", "4"], "restarts: {restarts}");
+        keeper.expect_nothing();
+    }
 }
