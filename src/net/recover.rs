@@ -24,6 +24,8 @@ use super::shared::{Away, Node, Resting};
 
 /// Rows read at once.
 const SLICE: usize = 1024;
+/// The window of a session that nobody can say of how much it was sent.
+const ANY_NUMBER: u16 = u16::MAX;
 
 /// Why what is stored cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +124,10 @@ impl Recovery<'_> {
         };
         let queue = domain.kept_queue(kept.uid, overflow)?;
         let span = self.node.store.queue_span(kept.uid)?;
+        if kept.left_at.is_none() {
+            // What it had acknowledged last is lost with the broker, and no window bounds that.
+            kept.window = ANY_NUMBER;
+        }
         let mut session = self.protocol_state(&kept, client_id)?;
         session.outbound_mut().restore_doubt(kept.window, span.end);
         let resting = Resting { session, rights, queued_before: span.end };

@@ -53,7 +53,7 @@ pub(super) fn session(
         account: admission.account.as_ref().map(|account| account.name.clone()),
         attributes: attributes.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect(),
         expiry: session.terms().session_expiry,
-        window: session.terms().send_window,
+        window: session.outbound().perhaps_sent(),
         left_at,
         will: session.will().map(will_row),
     };

@@ -158,7 +158,7 @@ impl Outbound {
     }
 
     /// Up to `window` of the messages below `below` may have been sent before
-    /// the broker was started: they carry DUP when they are sent
+    /// the broker was started, `u16::MAX` for any number: they carry DUP when they are sent
     /// [MQTT-3.3.1-1].
     pub const fn restore_doubt(&mut self, window: u16, below: u64) {
         self.doubt = Doubt { left: window, below };
@@ -169,7 +169,17 @@ impl Outbound {
     pub const fn may_repeat(&mut self, seq: u64) -> bool {
         let doubtful = self.doubt.left > 0 && seq < self.doubt.below;
         self.doubt.left -= doubtful as u16;
+        if seq.saturating_add(1) >= self.doubt.below {
+            self.doubt.left = 0;
+        }
         doubtful
+    }
+
+    /// How many of its oldest stored messages may have been sent, once the
+    /// connection has ended.
+    #[must_use]
+    pub fn perhaps_sent(&self) -> u16 {
+        self.window.max(self.doubt.left)
     }
 
     /// Whether `seq` is in flight, or finished behind others that are not.

@@ -59,7 +59,7 @@ pub struct SessionRow {
     pub attributes: Vec<(String, String)>,
     /// Seconds that it outlives a connection; `u32::MAX` never ends.
     pub expiry: u32,
-    /// Messages that may have been in flight.
+    /// Its oldest messages that may have been sent; `u16::MAX` for any number.
     pub window: u16,
     /// When its last connection ended, in milliseconds since 1970; none while
     /// there is one.

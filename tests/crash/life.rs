@@ -17,7 +17,7 @@ use super::wills::Mortal;
 use super::wire::{Hello, Link, Message, PUBACK, Packet, Trouble, broken};
 
 /// More than a publisher can say before the kill.
-const TALK: u64 = 3000;
+const TALK: u64 = 20_000;
 
 /// What a life will be like.
 pub struct Plan {

@@ -18,6 +18,8 @@ struct Flight {
     number: u64,
     /// PUBREC came.
     received: bool,
+    /// It was in flight at a kill.
+    resumed: bool,
 }
 
 pub struct Publisher {
@@ -89,6 +91,7 @@ impl Publisher {
         }
         self.known = true;
         for at in 0..self.flights.len() {
+            self.flights[at].resumed = true;
             if self.flights[at].received {
                 link.acknowledge(PUBREL, self.flights[at].id);
             } else {
@@ -113,7 +116,7 @@ impl Publisher {
     fn send(&mut self, link: &mut Link) {
         let track = self.chance.below(self.tracks.len() as u64) as usize;
         let number = self.tracks[track].begin();
-        let flight = Flight { id: self.free_id(), track, number, received: false };
+        let flight = Flight { id: self.free_id(), track, number, received: false, resumed: false };
         link.publish(&self.message(&flight, false));
         self.flights.push_back(flight);
     }
@@ -131,13 +134,18 @@ impl Publisher {
         let Packet::Ack { kind, id, reason } = packet else {
             return broken(format!("{}: {packet:?}", self.name));
         };
-        if reason >= 0x80 {
-            return broken(format!("{}: packet {id} was refused with {reason:#x}", self.name));
+        // That of 5.0 to PUBREL which came again: the broker has forgotten it, PUBCOMP was lost with the broker.
+        let forgotten = kind == PUBCOMP && reason == 0x92;
+        if reason >= 0x80 && !forgotten {
+            return broken(format!("{}: packet {id} was refused with {reason:#x} ({kind})", self.name));
         }
         let Some(at) = self.flights.iter().position(|flight| flight.id == id) else {
             return broken(format!("{}: acknowledgement {kind} of packet {id}, which is not in flight", self.name));
         };
         let flight = &mut self.flights[at];
+        if forgotten && !flight.resumed {
+            return broken(format!("{}: PUBREL of packet {id}, sent once, is answered by 0x92", self.name));
+        }
         let track = &mut self.tracks[flight.track];
         match (kind, track.qos, flight.received) {
             (PUBACK, 1, _) => {

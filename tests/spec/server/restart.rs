@@ -91,6 +91,35 @@ fn what_was_in_flight_comes_again_under_its_identifier() {
     keeper.expect_nothing();
 }
 
+/// [MQTT-3.3.1-1]: acknowledgements of a subscriber are awaited by nobody, so
+/// those of any number of messages may be lost with the broker: all that waits
+/// for a client that was connected may have been sent, also after a second
+/// kill; of one that had left, no more than its window.
+#[test]
+fn what_may_have_been_sent_carries_dup() {
+    let window =
+        |host: &Host| host.dial("keeper").lasting().resume().with(|properties| properties.receive_maximum(1)).open();
+    for (left, kills, expected) in [(false, 1, [true; 3]), (false, 2, [true; 3]), (true, 2, [true, false, false])] {
+        let mut host = Host::start();
+        let mut keeper = window(&host);
+        keeper.subscribe("t", Qos::AtLeastOnce);
+        for text in [b"1", b"2", b"3"] {
+            host.dial("publisher").open().publish(&Message::new("t", text, Qos::AtLeastOnce));
+        }
+        assert_eq!(keeper.take().text(), "1");
+        if left {
+            keeper.vanish();
+            super::host::wait(200);
+        }
+        for _ in 0..kills {
+            host.kill_and_start(|_| {});
+        }
+        let mut keeper = window(&host);
+        let dup: Vec<_> = (0..3).map(|_| keeper.receive().dup).collect();
+        assert_eq!(dup, expected, "left {left}, {kills} kills");
+    }
+}
+
 /// [MQTT-4.3.3-10]: the identifier of a publication that was received and not
 /// released is still known, so that it is not published twice.
 #[test]
