@@ -75,7 +75,7 @@ impl Cast {
     fn new(chance: &mut Chance) -> Self {
         let count = 2 + chance.below(7);
         let publishers: Vec<_> = (0..count).map(|n| Publisher::new(&format!("pub{n}"), chance)).collect();
-        let wants = |n: u64| if n % 2 == 0 { "t/#".to_owned() } else { format!("t/pub{}/+", n % count) };
+        let wants = |n: u64| if n.is_multiple_of(2) { "t/#".to_owned() } else { format!("t/pub{}/+", n % count) };
         let subscribers =
             (0..2 + chance.below(5)).map(|n| Subscriber::new(&format!("sub{n}"), wants(n), chance)).collect();
         let mortals = (0..2).map(|n| Mortal::new(&format!("mortal{n}"), chance)).collect();
