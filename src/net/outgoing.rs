@@ -349,7 +349,9 @@ impl Outgoing {
             } else if qos == Qos::AtMostOnce {
                 write_entry(drain, entry, qos, None, false);
             } else {
-                if qos == Qos::ExactlyOnce && *position > drain.durable {
+                // What is held came first, and may look less durable than it is:
+                // the store was asked later.
+                if qos == Qos::ExactlyOnce && (*position > drain.durable || !self.held.is_empty()) {
                     return false;
                 }
                 let outbound = drain.session.outbound_mut();
