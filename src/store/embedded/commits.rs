@@ -237,10 +237,17 @@ impl Commits {
     pub(super) fn wake_with_room(&self, waker: &Waker) -> bool {
         let mut inner = self.lock();
         let waits = !self.is_latched() && !inner.closed && (inner.full || inner.bytes > self.pending_bytes / 2);
-        if waits && !inner.wanting.iter().any(|other| other.will_wake(waker)) {
+        if !waits {
+            return false;
+        }
+        if !inner.wanting.iter().any(|other| other.will_wake(waker)) {
             inner.wanting.push(waker.clone());
         }
-        waits
+        // The applier makes room; it does not rest while somebody waits.
+        inner.hurried = true;
+        drop(inner);
+        self.grown.notify_one();
+        true
     }
 
     /// Sets whether there is space; answers whether that is news.
