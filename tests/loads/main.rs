@@ -8,6 +8,7 @@
 mod host;
 
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use certus::broker;
 use certus::clock::Clock;
@@ -22,11 +23,14 @@ fn start(change: impl FnOnce(&mut broker::Settings)) -> Host {
     Host::start(threads.worker_threads(2), &Clock::system(), change)
 }
 
-/// Runs `certus bench` in a process of its own.
+/// Runs `certus bench` in a process of its own, under names of its own: the sessions of a run before may not have ended
+/// yet, and those that were proved by a certificate are for nobody without one.
 fn bench(host: &Host, line: &str) -> Output {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
     let words: Vec<&str> = line.split(' ').collect();
     let reached = host.reached_by(words.contains(&"--plain"));
-    Command::new(env!("CARGO_BIN_EXE_certus")).arg("bench").args(words).args(reached).output().unwrap()
+    let prefix = format!("--prefix=run{}-", RUNS.fetch_add(1, Ordering::Relaxed));
+    Command::new(env!("CARGO_BIN_EXE_certus")).arg("bench").args(words).arg(prefix).args(reached).output().unwrap()
 }
 
 /// The JSON report, and whether the exit code tells of no fault.
