@@ -19,7 +19,7 @@ use crate::identity::refusal::{Refusal, Stage};
 use crate::identity::switch::{CleanSessionPolicy, Profile, QueueOverflow};
 use crate::mqtt::{ClientId, ReasonCode, Version};
 use crate::session::{KeepAlive, Session, Terms, Will};
-use crate::store::Batch;
+use crate::store::{Batch, StoreError};
 use crate::telemetry::metrics::Counter;
 use tokio::net::TcpStream;
 
@@ -286,6 +286,11 @@ impl Connecting {
         if connack(&connect, true, &terms, &admission, settings).len() > terms.max_packet_out as usize {
             let detail = format!("CONNACK is longer than {} bytes", terms.max_packet_out);
             let refusal = self.refusal(Reason::PacketSize, detail);
+            return Err(self.refuse(&connect, refusal));
+        }
+        if terms.session_expiry > 0 && self.node.store.is_latched() {
+            // Its CONNACK would wait for ever.
+            let refusal = self.refusal(Reason::Unavailable, StoreError::Latched.to_string());
             return Err(self.refuse(&connect, refusal));
         }
         let will = will(&connect, &admission);

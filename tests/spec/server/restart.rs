@@ -305,3 +305,19 @@ fn a_client_that_lost_a_right_while_away_gets_nothing_that_was_queued_by_it() {
         keeper.expect_nothing();
     }
 }
+
+/// Section 3.2.2.2: a store that has failed promises nothing, and a client
+/// that wants a session to last is told so; one that does not is served.
+#[test]
+fn a_store_that_failed_refuses_sessions_that_last() {
+    let host = Host::with(|broker| broker.slow_store = Some("fail-after:1".to_owned()));
+    drop(host.dial("first").lasting().open());
+    let mut second = Client::raw(host.address(), Version::V4);
+    second.send_bytes(&host.dial("second").version(Version::V4).lasting().resume().bytes());
+    super::host::wait(200);
+    for version in [Version::V3, Version::V4, Version::V5] {
+        let refused = host.dial("third").version(version).lasting().resume().refused();
+        assert_eq!(refused, ReasonCode::ServerUnavailable, "{version:?}");
+        host.dial("passing").version(version).open().disconnect();
+    }
+}
