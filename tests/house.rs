@@ -73,7 +73,9 @@ const ARROWS: &[(&str, &[Part])] = &[
     // The driver holds positions and reads stored entries, so it knows the words of the store's contract.
     ("src/net/",             &[Whole("mqtt"), Whole("codec"), Whole("session"), Whole("identity"), Whole("delivery"),
                                Only("store", CONTRACT), Whole("clock"), Whole("shutdown"), Whole("telemetry")]),
-    ("src/ca/",              &[Only("store", CONTRACT), Only("identity", &["trust", "TrustSnapshot", "principal", "Principal"]),
+    // An authority reads requests and certificates by the same words, and by the same reader of PEM, as the room that judges them.
+    ("src/ca/",              &[Only("store", CONTRACT), Only("identity", &["trust", "TrustSnapshot", "principal", "Principal",
+                                   "certificate", "key", "name", "pem", "signature"]),
                                Whole("clock"), Whole("telemetry")]),
     ("src/platform/",        &[Whole("mqtt"), Only("store", CONTRACT), Only("identity", &["principal", "Principal"]), Whole("ca"),
                                Whole("clock"), Whole("telemetry"), Only("broker", &["Handle"])]),

@@ -1,12 +1,22 @@
 //! Certificates that the broker issues itself.
 //!
-//! What lives here: the development PKI of a first start, and device
-//! certificates from its CA. What does not: whether a certificate is trusted
-//! (`identity`). Invariant: nothing that exists is ever overwritten.
+//! What lives here: the development PKI of a first start, device certificates
+//! from its CA, and the parts that every authority of ours is made of: keys,
+//! names, what a certificate contains, signing, and keys at rest. What does
+//! not: whether a certificate is trusted (`identity`). Invariant: nothing that
+//! exists is ever overwritten, and no private key is kept in the clear except
+//! in a file that its owner alone can read.
 
+pub mod armour;
+pub mod crl;
+mod der;
 mod development;
 mod files;
 mod issue;
+pub mod keypair;
+pub mod profile;
+pub mod signer;
+pub mod subject;
 
 pub use development::{Made, Wanted, ensure, pending};
 pub use issue::{Pair, new_device, new_server};
