@@ -15,6 +15,7 @@ mod files;
 mod issue;
 pub mod keypair;
 pub mod profile;
+pub mod seal;
 pub mod signer;
 pub mod subject;
 
