@@ -18,7 +18,7 @@ use certus::clock::Clock;
 use certus::identity::handshake::{ListenerTls, TlsParts};
 use certus::identity::pem;
 use certus::identity::server_certificate::ServerCertificate;
-use certus::identity::switch::Profile;
+use certus::identity::switch::{AnchorKind, AnchorState, Profile, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::identity::tickets::TicketKeys;
 use certus::identity::trust::TrustSnapshot;
@@ -53,10 +53,12 @@ impl Server {
             name: "device-ca".to_owned(),
             der: pem::certificates(&anchor).unwrap().remove(0).to_vec(),
             source: "device-ca.pem".to_owned(),
-            enabled: true,
+            kind: AnchorKind::Configured,
+            state: AnchorState::Enabled,
             proved: true,
             auto_registration: true,
-            platform: false,
+            stale_crl: StaleCrl::Soft,
+            crls: Vec::new(),
         });
         Self { parts: TlsParts { certificate, tickets, clock }, tenant }
     }

@@ -44,7 +44,8 @@ const CONTRACT: &[&str] = &[
 /// Rooms that are pure machines: bytes and `now` in, answers out.
 const PURE: &[&str] = &["mqtt", "codec", "session", "router"];
 /// The pure half of `identity`.
-const PURE_FILES: &[&str] = &["account", "acl_file", "policy", "principal", "rule", "switch", "tenant"];
+const PURE_FILES: &[&str] =
+    &["account", "acl_file", "crl", "fingerprint", "policy", "principal", "revocation", "rule", "switch", "tenant"];
 
 /// The arrows. The first matching line counts, so a folder or file stands before its room.
 #[rustfmt::skip]
@@ -57,8 +58,11 @@ const ARROWS: &[(&str, &[Part])] = &[
     ("src/router/",          &[Whole("mqtt")]),
     ("src/identity/account",   &[Whole("mqtt")]),
     ("src/identity/acl_file",  &[Whole("mqtt")]),
+    ("src/identity/crl",       &[Whole("mqtt")]),
+    ("src/identity/fingerprint", &[Whole("mqtt")]),
     ("src/identity/policy",    &[Whole("mqtt")]),
     ("src/identity/principal", &[Whole("mqtt")]),
+    ("src/identity/revocation", &[Whole("mqtt")]),
     ("src/identity/rule",      &[Whole("mqtt")]),
     ("src/identity/switch",    &[Whole("mqtt")]),
     ("src/identity/tenant",    &[Whole("mqtt")]),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::identity::pem;
+use crate::identity::switch::AnchorState;
 use crate::identity::tenant::{AnchorSettings, TenantSettings};
 
 use super::document::Scope;
@@ -51,17 +52,19 @@ fn settings(anchor: &AnchorEntry, path: &Path, der: Vec<u8>) -> AnchorSettings {
         name: anchor.name.clone().unwrap_or_else(stem),
         der,
         source: path.display().to_string(),
-        enabled: anchor.enabled,
+        kind: anchor.kind,
+        state: anchor.state,
         proved: true,
         auto_registration: anchor.auto_registration,
-        platform: anchor.platform,
+        stale_crl: anchor.stale_crl,
+        crls: Vec::new(),
     }
 }
 
 /// Configured anchors take the places that uploaded ones would take.
 fn count(scope: &Scope<'_>, tenant: &TenantSettings, anchors: &[AnchorEntry]) {
     let max = tenant.switches.max_anchors;
-    let beyond = if max == 0 { None } else { anchors.iter().filter(|anchor| !anchor.platform).nth(max) };
+    let beyond = if max == 0 { None } else { anchors.iter().filter(|anchor| anchor.kind.counts()).nth(max) };
     if let Some(anchor) = beyond {
         let reason = format!("tenant {} may have {max} anchors (max_anchors), and this is one more", tenant.id);
         let remedy = "remove one, or set max_anchors in its switches; 0 means no limit";
@@ -81,7 +84,7 @@ fn own(
         return Err(Complaint::new(reason, "list it once: a certificate leads to one tenant"));
     }
     // A disabled one leads nowhere, so it blocks nobody.
-    if anchor.enabled {
+    if anchor.state != AnchorState::Disabled {
         owners.insert(der.clone(), tenant.id.to_string());
     }
     Ok(der)

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::identity::switch::{MqttLevels, Profile, RejectAt};
+use crate::identity::switch::{AnchorKind, AnchorState, MqttLevels, Profile, RejectAt, StaleCrl};
 use crate::identity::tenant::{Switches, TenantSettings};
 use crate::mqtt::{TenantId, Version};
 
@@ -36,9 +36,10 @@ const EXPIRY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(u3
 pub(super) struct AnchorEntry {
     pub(super) name: Option<String>,
     pub(super) file: PathBuf,
-    pub(super) enabled: bool,
+    pub(super) kind: AnchorKind,
+    pub(super) state: AnchorState,
     pub(super) auto_registration: bool,
-    pub(super) platform: bool,
+    pub(super) stale_crl: StaleCrl,
     pub(super) place: Place,
 }
 
@@ -82,9 +83,10 @@ fn lab() -> TenantEntry {
     let anchor = AnchorEntry {
         name: None,
         file: PathBuf::from(DEFAULT_ANCHOR),
-        enabled: true,
+        kind: AnchorKind::Configured,
+        state: AnchorState::Enabled,
         auto_registration: true,
-        platform: false,
+        stale_crl: StaleCrl::Soft,
         place: Place::Default,
     };
     let settings = TenantSettings::new(TenantId::new(DEFAULT_TENANT), Profile::Open);
@@ -129,12 +131,14 @@ fn anchor(table: Reader<'_>) -> Option<AnchorEntry> {
         table.complain("file", Complaint::new("it is missing", "name the CA certificate, in PEM form"));
     }
     let name = table.read("name", None, |given| text(given).map(Some));
-    let enabled = table.read("status", true, status);
+    let state = table.read("status", AnchorState::Enabled, word);
     let auto_registration = table.read("auto_registration", true, truth);
     let platform = table.read("platform", false, truth);
+    let kind = if platform { AnchorKind::Operator } else { AnchorKind::Configured };
+    let stale_crl = table.read("stale_crl", StaleCrl::Soft, word);
     let place = table.place_of("file");
     table.close();
-    Some(AnchorEntry { name, file: file?, enabled, auto_registration, platform, place })
+    Some(AnchorEntry { name, file: file?, kind, state, auto_registration, stale_crl, place })
 }
 
 fn tenant_id(given: Given<'_>) -> Result<TenantId, Complaint> {
@@ -154,17 +158,6 @@ fn domain(given: Given<'_>) -> Result<String, Complaint> {
         return Ok(name.to_ascii_lowercase());
     }
     Err(Complaint::new(format!("{name:?} is not a host name"), "write a full name, such as \"factory.broker.lan\""))
-}
-
-fn status(given: Given<'_>) -> Result<bool, Complaint> {
-    match given.text() {
-        Some("enabled") => Ok(true),
-        Some("disabled") => Ok(false),
-        _ => Err(Complaint::new(
-            format!("{} is no status", given.shown()),
-            super::values::one_of(["enabled", "disabled"].into_iter()),
-        )),
-    }
 }
 
 fn switches(tenant: &Reader<'_>, profile: Profile) -> Switches {

@@ -16,17 +16,15 @@ use super::account::Account;
 use super::anchor::Anchor;
 use super::attributes::rights_of;
 use super::certificate::{CertificateFacts, system_time, unix_seconds};
+use super::conditions;
 use super::credentials::{self, Proof, Proved, Unproved};
-use super::name::CommonName;
 use super::path::{Failure, Verdict};
 use super::policy::Rights;
 use super::principal::{Holder, Principal};
 use super::reason::Reason;
 use super::refusal::{Refusal, Stage};
 use super::rule::{Accepted, Mismatch};
-use super::switch::{
-    AutoRegister, CleanSessionPolicy, ClientCert, Password, PlainListener, Profile, RejectAt, WebSocket,
-};
+use super::switch::{AutoRegister, CleanSessionPolicy, ClientCert, Password, Profile, RejectAt};
 use super::trust::{Tenant, TrustSnapshot};
 use crate::mqtt::{ClientId, TenantId, TopicName, Version};
 
@@ -230,7 +228,7 @@ pub(super) fn judge(
     now: SystemTime,
 ) -> Result<Option<Arc<Verdict>>, Box<Failure>> {
     let Some(chain) = peer.chain.as_deref().filter(|chain| !chain.is_empty()) else { return Ok(None) };
-    if scope.is_some_and(|tenant| is_by_password(tenant, peer)) {
+    if scope.is_some_and(|tenant| conditions::is_by_password(tenant, peer)) {
         return Ok(None);
     }
     snapshot.judge(chain, scope.map(|tenant| &tenant.id), unix_seconds(now)).map(Some)
@@ -249,12 +247,13 @@ impl<'c> Context<'c> {
     fn decide(&mut self) -> Result<Decided, No> {
         let tenant = self.find_tenant()?;
         self.tenant = Some(tenant);
-        if is_by_password(tenant, self.peer) {
+        conditions::check_enabled(tenant)?;
+        if conditions::is_by_password(tenant, self.peer) {
             // The anchor has told the tenant, and proves nothing more.
             self.verdict = None;
         }
-        check_transport(tenant, self.peer)?;
-        check_level(tenant, self.request.version)?;
+        conditions::check_transport(tenant, self.peer)?;
+        conditions::check_level(tenant, self.request.version)?;
         self.check_session_policy(tenant)?;
         let Proved { holder, account, challenge } = self.prove(tenant)?;
         let principal = Principal { tenant: tenant.id.clone(), holder };
@@ -349,7 +348,7 @@ impl<'c> Context<'c> {
         match &self.verdict {
             None => proof.without_certificate(),
             Some(verdict) => {
-                let common_name = Arc::from(single_common_name(&verdict.facts)?);
+                let common_name = Arc::from(conditions::single_common_name(&verdict.facts)?);
                 proof.with_certificate(
                     self.snapshot,
                     Holder::Certificate { lineage: verdict.lineage.clone(), common_name },
@@ -373,7 +372,10 @@ impl<'c> Context<'c> {
             None => tenant.rule.check_form(asked)?,
         };
         match accepted {
-            Some(accepted) => Ok(accepted),
+            Some(accepted) => {
+                conditions::check_device(tenant, &accepted.client_id, &accepted.session_key)?;
+                Ok(accepted)
+            }
             None if principal.common_name().is_some() || tenant.profile == Profile::Open => random_client_id(),
             None => Err(No::because(Reason::ClientId, "an empty ClientId needs a certificate here")),
         }
@@ -438,49 +440,6 @@ impl<'c> Context<'c> {
 /// When a connection has to end by itself.
 pub(super) fn end_of(tenant: &Tenant, verdict: Option<&Verdict>) -> Option<SystemTime> {
     verdict.filter(|_| tenant.switches.disconnect_on_expiry).map(|verdict| system_time(verdict.not_after))
-}
-
-pub(super) fn check_level(tenant: &Tenant, version: Version) -> Result<(), No> {
-    if tenant.switches.mqtt_levels.contains(version) {
-        return Ok(());
-    }
-    Err(No::because(Reason::ProtocolLevel, format!("MQTT {version} is not served in tenant {}", tenant.id)))
-}
-
-/// MQTT-WS-02: over WebSocket such a tenant's clients prove themselves by
-/// password only.
-pub(super) fn is_by_password(tenant: &Tenant, peer: &Peer) -> bool {
-    peer.listener.websocket && tenant.switches.websocket == WebSocket::PasswordOnly
-}
-
-/// Whether the tenant takes clients over this transport.
-pub(super) fn check_transport(tenant: &Tenant, peer: &Peer) -> Result<(), No> {
-    let refuse =
-        |what: &str| Err(No::because(Reason::TransportForbidden, format!("tenant {} takes {what}", tenant.id)));
-    if peer.listener.websocket && tenant.switches.websocket == WebSocket::Off {
-        return refuse("no WebSocket");
-    }
-    if peer.listener.tls {
-        return Ok(());
-    }
-    match tenant.switches.plain_listener {
-        PlainListener::Off => refuse("no connections without TLS"),
-        PlainListener::Loopback if !peer.address.ip().to_canonical().is_loopback() => {
-            refuse("connections without TLS from this machine only")
-        }
-        PlainListener::Loopback | PlainListener::PasswordOnly | PlainListener::On => Ok(()),
-    }
-}
-
-/// AUTH-02
-pub(super) fn single_common_name(facts: &CertificateFacts) -> Result<&str, No> {
-    let what = match &facts.common_name {
-        CommonName::One(name) => return Ok(name),
-        CommonName::Missing => "has no CN",
-        CommonName::Several => "has several CNs",
-        CommonName::Unreadable => "has a CN that is no text",
-    };
-    Err(No::because(Reason::CnMissing, format!("the subject {} {what}", facts.subject)))
 }
 
 fn random_client_id() -> Result<Accepted, No> {

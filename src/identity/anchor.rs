@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::certificate::{Certificate, CertificateFacts, date};
 use super::reason::Reason;
-use super::switch::V1;
+use super::switch::{AnchorKind, AnchorState, StaleCrl, V1};
 use super::tenant::{AnchorSettings, Switches};
 use crate::mqtt::TenantId;
 
@@ -24,13 +24,25 @@ pub struct Anchor {
     pub tenant: TenantId,
     /// Whether a first connection through it makes the device known.
     pub auto_registration: bool,
-    /// Whether it signs for many tenants.
-    pub platform: bool,
+    /// Where it came from, and whom it may sign for.
+    pub kind: AnchorKind,
+    /// What it is good for.
+    pub state: AnchorState,
     /// What people are told about it.
     pub facts: Arc<CertificateFacts>,
-    pub(super) enabled: bool,
     pub(super) proved: bool,
+    pub(super) stale_crl: StaleCrl,
     pub(super) certificate: Certificate<'static>,
+}
+
+/// What a chain is to prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// That its holder may connect.
+    Connect,
+    /// That its holder may have a new certificate for the same name: an anchor
+    /// that is good for renewal only is enough.
+    Renew,
 }
 
 /// Why a certificate cannot be an anchor.
@@ -71,20 +83,23 @@ impl Anchor {
             name: Arc::from(settings.name.as_str()),
             tenant: tenant.clone(),
             auto_registration: settings.auto_registration,
-            platform: settings.platform,
+            kind: settings.kind,
+            state: settings.state,
             facts: certificate.facts(),
-            enabled: settings.enabled,
             proved: settings.proved,
+            stale_crl: settings.stale_crl,
             certificate,
         })
     }
 
-    /// Why the anchor does not count at `now` (seconds since 1970), if so
-    /// (TRUST-03).
+    /// Why the anchor does not count for `purpose` at `now` (seconds since
+    /// 1970), if so (TRUST-03).
     #[must_use]
-    pub fn unusable(&self, pop_required: bool, now: i64) -> Option<Reason> {
-        if !self.enabled {
+    pub fn unusable(&self, purpose: Purpose, pop_required: bool, now: i64) -> Option<Reason> {
+        if self.state == AnchorState::Disabled {
             Some(Reason::AnchorDisabled)
+        } else if self.state == AnchorState::RenewOnly && purpose != Purpose::Renew {
+            Some(Reason::AnchorRenewOnly)
         } else if pop_required && !self.proved {
             Some(Reason::AnchorUnproved)
         } else if now < self.certificate.not_before {
@@ -94,6 +109,24 @@ impl Anchor {
         } else {
             None
         }
+    }
+
+    /// Whether it is this anchor, unchanged but for its revocation lists.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let told =
+            |anchor: &Self| (anchor.kind, anchor.state, anchor.proved, anchor.auto_registration, anchor.stale_crl);
+        self.facts.fingerprint == other.facts.fingerprint
+            && self.tenant == other.tenant
+            && self.name == other.name
+            && told(self) == told(other)
+    }
+
+    /// Whether `settings` describe this anchor.
+    pub(super) fn is_of(&self, settings: &AnchorSettings) -> bool {
+        *self.name == *settings.name
+            && (self.kind, self.state, self.proved) == (settings.kind, settings.state, settings.proved)
+            && (self.auto_registration, self.stale_crl) == (settings.auto_registration, settings.stale_crl)
+            && self.certificate.der() == settings.der
     }
 
     /// Whether it may sign other certificates; else it is a pinned device.

@@ -8,9 +8,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::account::Account;
 use super::anchor::{Anchor, AnchorError};
-use super::certificate::{Fingerprint, Serial};
+use super::certificate::Fingerprint;
+use super::crl::CrlSettings;
 use super::policy::TenantRights;
+use super::revocation::Revocations;
 use super::rule::Rule;
 use super::tenant::TenantSettings;
 use super::trust::{Tenant, TrustSnapshot};
@@ -75,49 +78,75 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) fn add(&mut self, settings: &TenantSettings) {
+    /// Takes a tenant over as it is.
+    pub(super) fn keep(&mut self, tenant: &Arc<Tenant>) {
+        for anchor in &tenant.anchors {
+            self.enter(anchor);
+        }
+        if let Some(domain) = &tenant.domain {
+            self.domains.insert(domain.to_ascii_lowercase(), tenant.id.clone());
+        }
+        self.tenants.insert(tenant.id.clone(), Arc::clone(tenant));
+    }
+
+    /// Adds a tenant as `settings` describe it; `old` is what it was before.
+    pub(super) fn add(&mut self, settings: &TenantSettings, old: Option<&Tenant>) {
         if self.tenants.contains_key(&settings.id) {
             self.errors.push(TrustError::TwoTenants(settings.id.clone()));
             return;
         }
         self.count_anchors(settings);
         self.add_domain(settings);
-        let mut anchors: Vec<Arc<Anchor>> = Vec::new();
-        for anchor in &settings.anchors {
-            match Anchor::new(&settings.id, &settings.switches, anchor) {
-                Ok(anchor) if anchors.iter().any(|other| other.name == anchor.name) => {
-                    let name = anchor.name.to_string();
-                    self.errors.push(TrustError::TwoAnchors { tenant: settings.id.clone(), name });
-                }
-                Ok(anchor) => anchors.extend(self.add_anchor(anchor)),
-                Err(error) => self.errors.push(error.into()),
-            }
-        }
+        // What a certificate has to be to become an anchor hangs on the switches.
+        let same = old.filter(|old| old.profile == settings.profile && old.switches == settings.switches);
+        let anchors = self.add_anchors(settings, same);
+        let rights = || TenantRights::new(settings.profile, &settings.switches.acl, settings.id.as_str());
         let tenant = Tenant {
             id: settings.id.clone(),
             profile: settings.profile,
+            enabled: settings.enabled,
             switches: settings.switches.clone(),
             domain: settings.domain.clone(),
+            crls: crls(settings, &anchors),
             anchors,
-            rights: TenantRights::new(settings.profile, &settings.switches.acl, settings.id.as_str()),
+            rights: same.map_or_else(|| Arc::new(rights()), |same| Arc::clone(&same.rights)),
             rule: Rule {
                 kind: settings.switches.identity_rule,
                 allow_bare_cn: settings.switches.allow_bare_cn,
                 tenant: settings.id.clone(),
             },
-            accounts: settings
-                .accounts
-                .iter()
-                .map(|account| (account.name.clone(), Arc::new(account.clone())))
-                .collect(),
-            revoked: settings.revoked.iter().map(|serial| Serial(serial.as_slice().into())).collect(),
+            accounts: accounts(settings, old),
+            revocations: Arc::new(Revocations::new(&settings.revocations)),
             registered: HashSet::new(),
         };
         self.tenants.insert(settings.id.clone(), Arc::new(tenant));
     }
 
+    fn add_anchors(&mut self, settings: &TenantSettings, same: Option<&Tenant>) -> Vec<Arc<Anchor>> {
+        let mut anchors: Vec<Arc<Anchor>> = Vec::new();
+        let mut names = HashSet::new();
+        let known: HashMap<&str, &Arc<Anchor>> =
+            same.iter().flat_map(|same| &same.anchors).map(|anchor| (&*anchor.name, anchor)).collect();
+        for entry in &settings.anchors {
+            if !names.insert(entry.name.as_str()) {
+                self.errors.push(TrustError::TwoAnchors { tenant: settings.id.clone(), name: entry.name.clone() });
+                continue;
+            }
+            let known = known.get(entry.name.as_str()).filter(|known| known.is_of(entry));
+            let anchor = match known {
+                Some(known) => Ok(Arc::clone(known)),
+                None => Anchor::new(&settings.id, &settings.switches, entry).map(Arc::new),
+            };
+            match anchor {
+                Ok(anchor) => anchors.extend(self.add_anchor(anchor)),
+                Err(error) => self.errors.push(error.into()),
+            }
+        }
+        anchors
+    }
+
     fn count_anchors(&mut self, settings: &TenantSettings) {
-        let found = settings.anchors.iter().filter(|anchor| !anchor.platform).count();
+        let found = settings.anchors.iter().filter(|anchor| anchor.kind.counts()).count();
         let limit = settings.switches.max_anchors;
         if limit > 0 && found > limit {
             self.errors.push(TrustError::TooManyAnchors { tenant: settings.id.clone(), found, limit });
@@ -132,16 +161,19 @@ impl Builder {
         }
     }
 
-    fn add_anchor(&mut self, anchor: Anchor) -> Option<Arc<Anchor>> {
-        let anchor = Arc::new(anchor);
+    fn add_anchor(&mut self, anchor: Arc<Anchor>) -> Option<Arc<Anchor>> {
         if let Some(other) = self.by_fingerprint.get(&anchor.facts.fingerprint) {
             let full_name = |anchor: &Anchor| format!("tenant {}, anchor \"{}\"", anchor.tenant, anchor.name);
             self.errors.push(TrustError::SharedAnchor { one: full_name(&anchor), other: full_name(other) });
             return None;
         }
-        self.by_fingerprint.insert(anchor.facts.fingerprint, Arc::clone(&anchor));
-        self.by_subject.entry(anchor.certificate.subject.clone()).or_default().push(Arc::clone(&anchor));
+        self.enter(&anchor);
         Some(anchor)
+    }
+
+    fn enter(&mut self, anchor: &Arc<Anchor>) {
+        self.by_fingerprint.insert(anchor.facts.fingerprint, Arc::clone(anchor));
+        self.by_subject.entry(anchor.certificate.subject.clone()).or_default().push(Arc::clone(anchor));
     }
 
     pub(super) fn finish(self) -> Result<TrustSnapshot, Vec<TrustError>> {
@@ -157,4 +189,26 @@ impl Builder {
             verdicts: Arc::new(Verdicts::default()),
         })
     }
+}
+
+/// The lists below each anchor. An issuer that is the anchor itself is left
+/// out, so that a look-up needs not know the anchor's key.
+fn crls(settings: &TenantSettings, anchors: &[Arc<Anchor>]) -> HashMap<Fingerprint, Arc<[CrlSettings]>> {
+    let with_lists = settings.anchors.iter().filter(|entry| !entry.crls.is_empty());
+    let found = with_lists.filter_map(|entry| {
+        let anchor = anchors.iter().find(|anchor| *anchor.name == *entry.name)?;
+        let own = Fingerprint::of(anchor.certificate.public_key());
+        let lists = entry.crls.iter().cloned();
+        let lists = lists.map(|list| CrlSettings { issuer: list.issuer.filter(|issuer| *issuer != own), ..list });
+        Some((anchor.facts.fingerprint, lists.collect()))
+    });
+    found.collect()
+}
+
+fn accounts(settings: &TenantSettings, old: Option<&Tenant>) -> HashMap<String, Arc<Account>> {
+    let accounts = settings.accounts.iter().map(|account| {
+        let known = old.and_then(|old| old.accounts.get(&account.name)).filter(|known| ***known == *account);
+        (account.name.clone(), known.map_or_else(|| Arc::new(account.clone()), Arc::clone))
+    });
+    accounts.collect()
 }

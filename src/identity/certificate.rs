@@ -6,7 +6,6 @@
 //! whole certificate in DER is an error, and nothing that was read is
 //! believed before a signature says so.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,51 +19,15 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
+pub use super::fingerprint::{Fingerprint, Serial};
 use super::key::Key;
 use super::name::{self, CommonName};
 
-/// SHA-256 of a certificate's DER.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
-
 impl Fingerprint {
-    /// The fingerprint of `der`.
+    /// The SHA-256 digest of `bytes`: a certificate's DER, or a key.
     #[must_use]
-    pub fn of(der: &[u8]) -> Self {
-        Self(digest(&SHA256, der).as_ref().try_into().unwrap_or_default())
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
-    }
-}
-
-fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-}
-
-/// A serial number: opaque bytes, since devices have zero, negative and
-/// over-long ones (deps.md section 2.3).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Serial(pub Box<[u8]>);
-
-impl fmt::Display for Serial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Serial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(digest(&SHA256, bytes).as_ref().try_into().unwrap_or_default())
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Purpose};
 use super::certificate::{Certificate, Fingerprint, date};
 use super::path::{self, Failure, Trace, Verdict};
 use super::reason::Reason;
@@ -37,6 +37,8 @@ pub struct Court<'a> {
     pub prefer: Option<&'a TenantId>,
     /// The time, seconds since 1970.
     pub now: i64,
+    /// What the chain is to prove.
+    pub purpose: Purpose,
 }
 
 impl Court<'_> {
@@ -110,9 +112,10 @@ impl Court<'_> {
 
     /// Why an anchor that signed does not count (TRUST-03).
     fn unusable(&self, anchor: &Arc<Anchor>, owner: &Tenant) -> Option<Box<Failure>> {
-        let reason = anchor.unusable(owner.switches.pop_required, self.now)?;
+        let reason = anchor.unusable(self.purpose, owner.switches.pop_required, self.now)?;
         let what = match reason {
             Reason::AnchorDisabled => "is disabled".to_owned(),
+            Reason::AnchorRenewOnly => "is good for renewing certificates only".to_owned(),
             Reason::AnchorUnproved => "waits for its proof of possession".to_owned(),
             Reason::NotYetValid => format!("is not valid before {}", date(anchor.facts.not_before)),
             _ => format!("expired on {}", date(anchor.facts.not_after)),

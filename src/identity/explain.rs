@@ -8,9 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::admission::single_common_name;
+use super::anchor::Purpose;
 use super::certificate::unix_seconds;
 use super::chain::Court;
+use super::conditions::{self, single_common_name};
 use super::path::{Step, Trace, Verdict};
 use super::pem::{self, PemError};
 use super::reason::Reason;
@@ -52,7 +53,7 @@ pub fn explain(
 ) -> Result<Report, PemError> {
     let chain = pem::certificates(pem)?;
     let mut trace = Trace::on();
-    let court = Court { snapshot, prefer: tenant, now: unix_seconds(at) };
+    let court = Court { snapshot, prefer: tenant, now: unix_seconds(at), purpose: Purpose::Connect };
     let verdict = match court.judge(&chain, &mut trace) {
         Ok(verdict) => verdict,
         Err(failure) => {
@@ -82,6 +83,10 @@ fn identify(
         format!("the chain leads to tenant {} (profile {})", verdict.tenant, owner.profile)
     });
     if !right_tenant {
+        return None;
+    }
+    if let Err(no) = conditions::check_enabled(owner) {
+        trace.step("tenant", Err(no.reason), || no.detail);
         return None;
     }
     let common_name = match single_common_name(&verdict.facts) {

@@ -9,9 +9,12 @@
 
 pub mod account;
 pub mod acl_file;
+pub mod crl;
+pub mod fingerprint;
 pub mod policy;
 pub mod principal;
 pub mod reason;
+pub mod revocation;
 pub mod rule;
 pub mod switch;
 pub mod tenant;
@@ -30,6 +33,8 @@ pub mod capture;
 pub mod certificate;
 #[cfg(feature = "server")]
 pub mod chain;
+#[cfg(feature = "server")]
+mod conditions;
 #[cfg(feature = "server")]
 pub mod credentials;
 #[cfg(feature = "server")]
@@ -54,6 +59,8 @@ pub mod readmission;
 pub mod refusal;
 #[cfg(feature = "server")]
 pub mod refusals;
+#[cfg(feature = "server")]
+mod revoked;
 #[cfg(feature = "server")]
 pub mod server_certificate;
 #[cfg(feature = "server")]

@@ -9,12 +9,13 @@
 use std::sync::Arc;
 
 use super::anchor::Anchor;
-use super::certificate::{Certificate, CertificateFacts, Serial, date};
+use super::certificate::{Certificate, CertificateFacts, date};
 use super::chain::Court;
 use super::name::CommonName;
 use super::principal::Lineage;
 use super::reason::Reason;
-use super::switch::{AnchorInChain, V1};
+use super::revoked::{Inquiry, Link, Standing};
+use super::switch::{AnchorInChain, AnchorKind, V1};
 use super::trust::Tenant;
 use crate::mqtt::TenantId;
 
@@ -29,8 +30,8 @@ pub struct Verdict {
     pub lineage: Lineage,
     /// The device's certificate.
     pub facts: Arc<CertificateFacts>,
-    /// The serials below the anchor, the leaf's first.
-    pub serials: Vec<Serial>,
+    /// The certificates below the anchor, the leaf's first.
+    pub links: Vec<Link>,
     /// Every certificate of the path is valid from then on.
     pub not_before: i64,
     /// Every certificate of the path is valid until then.
@@ -83,7 +84,7 @@ impl Failure {
             Reason::UnknownIssuer => 0,
             Reason::NotCa => 1,
             Reason::WeakSignature | Reason::SignatureAlgorithm => 2,
-            Reason::AnchorDisabled | Reason::AnchorUnproved => 3,
+            Reason::AnchorDisabled | Reason::AnchorRenewOnly | Reason::AnchorUnproved => 3,
             _ => 4,
         };
         (progress, self.reason as u8)
@@ -139,6 +140,8 @@ struct Path<'p> {
     sent: &'p [Certificate<'p>],
     anchor: &'p Arc<Anchor>,
     tenant: &'p Tenant,
+    /// The tenant that the anchor belongs to.
+    owner: &'p Tenant,
     now: i64,
     /// Whether somebody reads what passed.
     explain: bool,
@@ -166,7 +169,8 @@ pub(super) fn check(
             return Err(failure.under(anchor));
         }
     };
-    let path = Path { below, sent, anchor, tenant, now: court.now, explain: trace.0.is_some() };
+    let owner = court.owner(anchor)?;
+    let path = Path { below, sent, anchor, tenant, owner, now: court.now, explain: trace.0.is_some() };
     for (name, check) in CHECKS {
         match check(&path) {
             Ok(text) => trace.step(name, Ok(()), || text),
@@ -195,12 +199,13 @@ const CHECKS: &[(&str, Check)] = &[
 
 /// A platform CA signs for the tenants of its profile; the leaf's CN says
 /// which. Every other anchor signs for its own tenant.
-fn tenant_of<'c>(court: &Court<'c>, leaf: &Certificate<'_>, anchor: &Anchor) -> Result<&'c Arc<Tenant>, Box<Failure>> {
-    let owner = court
-        .snapshot
-        .tenant(&anchor.tenant)
-        .ok_or_else(|| Failure::new(Reason::NoTenant, format!("there is no tenant \"{}\"", anchor.tenant)))?;
-    if !anchor.platform {
+fn tenant_of<'c>(
+    court: &'c Court<'c>,
+    leaf: &Certificate<'_>,
+    anchor: &Anchor,
+) -> Result<&'c Arc<Tenant>, Box<Failure>> {
+    let owner = court.owner(anchor)?;
+    if anchor.kind != AnchorKind::Operator {
         return Ok(owner);
     }
     let CommonName::One(name) = &leaf.common_name else {
@@ -339,27 +344,34 @@ impl Path<'_> {
         Err((Reason::MissingAnchor, detail))
     }
 
+    fn links(&self) -> Vec<Link> {
+        self.below.iter().map(|certificate| Link::of(certificate)).collect()
+    }
+
     fn check_revocation(&self) -> Checked {
-        for certificate in self.below.iter() {
-            if self.tenant.is_revoked(&certificate.serial) {
-                let (subject, serial) = (certificate.subject_text(), &certificate.serial);
-                return Err((Reason::Revoked, format!("{subject}, serial {serial}, was revoked")));
+        let Path { tenant, owner, anchor, now, .. } = *self;
+        let Some(leaf) = self.below.first() else { return self.passed(String::new) };
+        let links = self.links();
+        let inquiry = Inquiry { tenant, owner, anchor, links: &links, common_name: &leaf.common_name, now };
+        match inquiry.decide()? {
+            Standing::Current => self.passed(|| "none is revoked".to_owned()),
+            Standing::Stale => {
+                self.passed(|| "none is revoked, by a list that is stale (stale_crl is soft)".to_owned())
             }
         }
-        self.passed(|| "none is revoked".to_owned())
     }
 
     fn verdict(&self, leaf: &Certificate<'_>) -> Verdict {
-        let lineage = match self.anchor.platform {
-            true => Lineage::Platform(Arc::clone(&self.anchor.name)),
-            false => Lineage::Tenant,
+        let lineage = match self.anchor.kind {
+            AnchorKind::Operator => Lineage::Platform(Arc::clone(&self.anchor.name)),
+            AnchorKind::Uploaded | AnchorKind::Configured | AnchorKind::Issuer => Lineage::Tenant,
         };
         Verdict {
             tenant: self.tenant.id.clone(),
             anchor: Arc::clone(self.anchor),
             lineage,
             facts: leaf.facts(),
-            serials: self.below.iter().map(|certificate| certificate.serial.clone()).collect(),
+            links: self.links(),
             not_before: self.certificates().map(|certificate| certificate.not_before).max().unwrap_or(i64::MAX),
             not_after: self.certificates().map(|certificate| certificate.not_after).min().unwrap_or(i64::MIN),
         }

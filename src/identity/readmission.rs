@@ -12,6 +12,7 @@ use super::account::Account;
 use super::admission::{self, Admission, No, Peer};
 use super::attributes::rights_of;
 use super::certificate::unix_seconds;
+use super::conditions;
 use super::credentials;
 use super::path::{Failure, Verdict};
 use super::principal::Holder;
@@ -57,10 +58,12 @@ impl Review<'_> {
             .snapshot
             .tenant(&old.tenant.id)
             .ok_or_else(|| No::because(Reason::NoTenant, format!("the tenant {} is gone", old.tenant.id)))?;
-        admission::check_transport(tenant, self.peer)?;
-        admission::check_level(tenant, old.version)?;
+        conditions::check_enabled(tenant)?;
+        conditions::check_device(tenant, &old.client_id, &old.session_key)?;
+        conditions::check_transport(tenant, self.peer)?;
+        conditions::check_level(tenant, old.version)?;
         let verdict = match &old.verdict {
-            Some(_) if admission::is_by_password(tenant, self.peer) => {
+            Some(_) if conditions::is_by_password(tenant, self.peer) => {
                 let detail = format!("tenant {} takes no certificates over WebSocket now", tenant.id);
                 return Err(No::because(Reason::TransportForbidden, detail));
             }
@@ -166,7 +169,19 @@ impl Review<'_> {
         verdict: Option<&Verdict>,
     ) -> Arc<super::policy::Rights> {
         let Admission { principal, client_id, .. } = self.admission;
+        let role = |account: Option<&Account>| account.map(|account| account.role);
+        let old = self.admission;
+        if Arc::ptr_eq(&tenant.rights, &old.tenant.rights)
+            && role(account) == role(old.account.as_deref())
+            && anchor_name(verdict) == anchor_name(old.verdict.as_deref())
+        {
+            return Arc::clone(&old.rights);
+        }
         let rights = rights_of(tenant, principal, account, client_id, verdict.zip(self.peer.leaf()));
         if *rights == *self.admission.rights { Arc::clone(&self.admission.rights) } else { rights }
     }
+}
+
+fn anchor_name(verdict: Option<&Verdict>) -> Option<&str> {
+    verdict.map(|verdict| &*verdict.anchor.name)
 }

@@ -91,6 +91,9 @@ reasons! {
     /// The anchor exists, but possession of its key was not proved.
     AnchorUnproved = "anchor_unproved", NotAuthorized, Some(Alert::UnknownCa),
         "prove possession of the anchor's key with a verification certificate";
+    /// The anchor is good for renewing certificates only.
+    AnchorRenewOnly = "anchor_renew_only", NotAuthorized, Some(Alert::UnknownCa),
+        "renew the device's certificate over EST; the new one comes from an anchor that is enabled";
     /// The anchor has to be sent, and was not.
     MissingAnchor = "missing_anchor", NotAuthorized, Some(Alert::UnknownCa),
         "let the client send the whole chain with the CA, or set anchor_in_chain = \"either\"";
@@ -118,6 +121,9 @@ reasons! {
     /// The certificate was taken back.
     Revoked = "revoked", NotAuthorized, Some(Alert::CertificateRevoked),
         "give the device a new certificate";
+    /// The issuer's revocation list should have been replaced by a newer one.
+    CrlStale = "crl_stale", NotAuthorized, Some(Alert::BadCertificate),
+        "fetch or upload a newer revocation list of the CA, or set stale_crl = \"soft\" for its anchor";
     /// The key is too short.
     WeakKey = "weak_key", NotAuthorized, Some(Alert::BadCertificate),
         "make a key of at least RSA 2048 or EC P-256 and a new certificate for it";
@@ -173,6 +179,9 @@ reasons! {
     /// The device is not known, and a first connection does not make it so.
     NotRegistered = "not_registered", NotAuthorized, None,
         "register the device, or switch auto registration on for its anchor";
+    /// The device is known, and switched off.
+    DeviceDisabled = "device_disabled", NotAuthorized, None,
+        "enable the device";
     /// The tenant has no active subscription.
     SubscriptionInactive = "subscription_inactive", NotAuthorized, None,
         "activate the tenant's subscription";

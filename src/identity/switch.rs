@@ -158,6 +158,59 @@ words! {
         /// SHA-256 of the certificate, in hexadecimal digits.
         Fingerprint = "fingerprint",
     }
+    /// Where an anchor came from, and whom it may sign for.
+    AnchorKind {
+        /// Somebody of the tenant uploaded it.
+        Uploaded = "uploaded",
+        /// It stands in the configuration.
+        Configured = "configured",
+        /// The tenant's own platform CA, kept by the broker. It does not count
+        /// against `max_anchors`.
+        Issuer = "issuer",
+        /// It signs for many tenants: the leaf's CN is the tenant. It does not
+        /// count against `max_anchors`.
+        Operator = "operator",
+    }
+    /// The `status` of an anchor: what chains that end in it are good for.
+    AnchorState {
+        /// For everything.
+        Enabled = "enabled",
+        /// For nothing.
+        Disabled = "disabled",
+        /// For renewing a certificate, and nothing else.
+        RenewOnly = "renew_only",
+    }
+    /// `stale_crl`: what becomes of a certificate whose issuer's revocation
+    /// list should have been replaced by a newer one.
+    StaleCrl {
+        /// It is judged by the old list, which is counted and told.
+        Soft = "soft",
+        /// It is refused.
+        Hard = "hard",
+    }
+    /// Why something was taken back. Source: RFC 5280 section 5.3.1.
+    RevocationReason {
+        /// Nobody said why.
+        Unspecified = "unspecified",
+        /// Somebody else may hold the private key.
+        KeyCompromise = "keyCompromise",
+        /// Somebody else may hold the CA's private key.
+        CaCompromise = "cACompromise",
+        /// The holder has another name or place now.
+        AffiliationChanged = "affiliationChanged",
+        /// Another certificate took its place.
+        Superseded = "superseded",
+        /// The holder does not need it any more.
+        CessationOfOperation = "cessationOfOperation",
+        /// For the time being.
+        CertificateHold = "certificateHold",
+        /// A certificate on hold is good again.
+        RemoveFromCrl = "removeFromCRL",
+        /// The holder may not do any more what it was issued for.
+        PrivilegeWithdrawn = "privilegeWithdrawn",
+        /// Somebody else may hold an attribute authority's key.
+        AaCompromise = "aACompromise",
+    }
     /// `anonymous`: where a client needs neither certificate nor password.
     Anonymous {
         /// Nowhere.

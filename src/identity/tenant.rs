@@ -8,11 +8,13 @@
 use std::time::Duration;
 
 use super::account::Account;
+use super::crl::CrlSettings;
 use super::policy::AclRule;
+use super::revocation::Revocation;
 use super::switch::{
-    AnchorInChain, Anonymous, AutoRegister, CleanSessionPolicy, ClientCert, IdentityRule, KeyPolicy, MqttLevels,
-    OnForbiddenPublish, OnForbiddenSubscribe, Password, PlainListener, Profile, QueueOverflow, RejectAt, Retain, V1,
-    WebSocket,
+    AnchorInChain, AnchorKind, AnchorState, Anonymous, AutoRegister, CleanSessionPolicy, ClientCert, IdentityRule,
+    KeyPolicy, MqttLevels, OnForbiddenPublish, OnForbiddenSubscribe, Password, PlainListener, Profile, QueueOverflow,
+    RejectAt, Retain, StaleCrl, V1, WebSocket,
 };
 use crate::mqtt::TenantId;
 
@@ -28,7 +30,7 @@ pub struct Switches {
     /// How the ClientId is checked against the CN.
     pub identity_rule: IdentityRule,
     /// How many anchors may be uploaded or configured; 0 means no limit.
-    /// Platform anchors do not count.
+    /// The tenant's own platform CA and those of operators do not count.
     pub max_anchors: usize,
     /// Certificates from leaf to anchor, both counted: 1 to 10.
     pub max_chain_length: usize,
@@ -225,15 +227,17 @@ pub struct TenantSettings {
     pub id: TenantId,
     /// The profile that the switches started from; rights follow it.
     pub profile: Profile,
+    /// Whether its clients may come in: a tenant without an active
+    /// subscription answers CONNACK 5.
+    pub enabled: bool,
     /// The profile's switches with the tenant's own values in them.
     pub switches: Switches,
     /// The TLS server name under which clients mean this tenant.
     pub domain: Option<String>,
     /// The certificates that its clients' chains may end in.
     pub anchors: Vec<AnchorSettings>,
-    /// Serial numbers of certificates that were taken back (TRUST-10), as
-    /// they stand in the certificates. The configuration file holds none.
-    pub revoked: Vec<Vec<u8>>,
+    /// What was taken back (TRUST-10). The configuration file holds none.
+    pub revocations: Vec<Revocation>,
     /// The names that are proved by a password.
     pub accounts: Vec<Account>,
 }
@@ -245,10 +249,11 @@ impl TenantSettings {
         Self {
             id,
             profile,
+            enabled: true,
             switches: profile.switches(),
             domain: None,
             anchors: Vec::new(),
-            revoked: Vec::new(),
+            revocations: Vec::new(),
             accounts: Vec::new(),
         }
     }
@@ -263,14 +268,26 @@ pub struct AnchorSettings {
     pub der: Vec<u8>,
     /// Where it came from, for messages: a file name as a rule.
     pub source: String,
-    /// Whether it counts.
-    pub enabled: bool,
+    /// Where it came from, and whom it may sign for.
+    pub kind: AnchorKind,
+    /// What it is good for.
+    pub state: AnchorState,
     /// Whether possession of its key was proved; configured anchors are.
     pub proved: bool,
     /// Whether a first connection through it makes the device known.
     pub auto_registration: bool,
-    /// Whether it signs for many tenants: the leaf's CN is the tenant then.
-    pub platform: bool,
+    /// What becomes of its certificates when a revocation list is stale.
+    pub stale_crl: StaleCrl,
+    /// The revocation lists of the anchor and of CAs below it, one an issuer.
+    pub crls: Vec<CrlSettings>,
+}
+
+impl AnchorKind {
+    /// Whether it takes one of the places that `max_anchors` counts.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        matches!(self, Self::Uploaded | Self::Configured)
+    }
 }
 
 #[cfg(test)]

@@ -13,18 +13,22 @@ use arc_swap::ArcSwap;
 use rustls_pki_types::CertificateDer;
 
 use super::account::Account;
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Purpose};
 use super::assembly::Builder;
 pub use super::assembly::TrustError;
-use super::certificate::{Fingerprint, Serial};
+use super::certificate::Fingerprint;
 use super::chain::Court;
+use super::crl::CrlSettings;
 use super::path::{Failure, Trace, Verdict};
 use super::policy::TenantRights;
+use super::revocation::{Revocations, Revoked};
+use super::revoked::{Inquiry, Standing};
 use super::rule::Rule;
-use super::switch::Profile;
+use super::switch::{AnchorState, Profile};
 use super::tenant::{Switches, TenantSettings};
 use super::verdicts::Verdicts;
 use crate::mqtt::TenantId;
+use crate::telemetry::metrics::Counter;
 
 /// A tenant as connections see it.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct Tenant {
     pub id: TenantId,
     /// The profile that it started from.
     pub profile: Profile,
+    /// Whether its clients may come in.
+    pub enabled: bool,
     /// Its switches.
     pub switches: Switches,
     /// The server name under which clients mean it.
@@ -40,19 +46,26 @@ pub struct Tenant {
     /// Its anchors, usable or not.
     pub anchors: Vec<Arc<Anchor>>,
     /// What its clients may do.
-    pub rights: TenantRights,
+    pub rights: Arc<TenantRights>,
     /// How ClientIds are checked.
     pub rule: Rule,
     pub(super) accounts: HashMap<String, Arc<Account>>,
-    pub(super) revoked: HashSet<Serial>,
+    pub(super) revocations: Arc<Revocations>,
+    /// The revocation lists below each anchor that has any.
+    pub(super) crls: HashMap<Fingerprint, Arc<[CrlSettings]>>,
     pub(super) registered: HashSet<String>,
 }
 
 impl Tenant {
-    /// Whether a certificate of this serial was taken back (TRUST-10).
+    /// The revocation lists below one of its anchors.
     #[must_use]
-    pub fn is_revoked(&self, serial: &Serial) -> bool {
-        !self.revoked.is_empty() && self.revoked.contains(serial)
+    pub fn crls_below(&self, anchor: Fingerprint) -> &[CrlSettings] {
+        self.crls.get(&anchor).map(|lists| &**lists).unwrap_or_default()
+    }
+
+    /// Whether a device, by one of its names, was taken back.
+    pub(super) fn revoked_device<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Option<Revoked> {
+        self.revocations.of_device(names)
     }
 
     /// The account of this name, usable or not.
@@ -68,21 +81,18 @@ impl Tenant {
         self.registered.contains(device)
     }
 
-    /// Whether chains are judged alike by this tenant and `other`.
+    /// Whether chains are judged alike by this tenant and `other`, but for
+    /// what was taken back.
     fn judges_like(&self, other: &Self) -> bool {
         self.switches == other.switches
             && self.profile == other.profile
-            && self.revoked == other.revoked
             && self.anchors.len() == other.anchors.len()
-            && self.anchors.iter().zip(&other.anchors).all(|(own, others)| is_same_anchor(own, others))
+            && self
+                .anchors
+                .iter()
+                .zip(&other.anchors)
+                .all(|(own, others)| Arc::ptr_eq(own, others) || own.is_as(others))
     }
-}
-
-fn is_same_anchor(one: &Anchor, other: &Anchor) -> bool {
-    one.facts.fingerprint == other.facts.fingerprint
-        && one.name == other.name
-        && (one.enabled, one.proved, one.platform, one.auto_registration)
-            == (other.enabled, other.proved, other.platform, other.auto_registration)
 }
 
 /// All that a connection is judged by.
@@ -104,7 +114,25 @@ impl TrustSnapshot {
     pub fn build(settings: &[TenantSettings]) -> Result<Self, Vec<TrustError>> {
         let mut builder = Builder::default();
         for tenant in settings {
-            builder.add(tenant);
+            builder.add(tenant, None);
+        }
+        builder.finish()
+    }
+
+    /// Makes a snapshot that differs from this one in the tenants of `changed`
+    /// and lacks those of `removed`. Every other tenant is taken over as it is,
+    /// and of a changed one each anchor that stayed the same.
+    ///
+    /// # Errors
+    /// Every mistake that was found, not only the first.
+    pub fn with_tenants(&self, changed: &[TenantSettings], removed: &[TenantId]) -> Result<Self, Vec<TrustError>> {
+        let mut builder = Builder::default();
+        let stays = |id: &TenantId| !removed.contains(id) && !changed.iter().any(|settings| settings.id == *id);
+        for tenant in self.tenants.values().filter(|tenant| stays(&tenant.id)) {
+            builder.keep(tenant);
+        }
+        for settings in changed {
+            builder.add(settings, self.tenants.get(&settings.id).map(|tenant| &**tenant));
         }
         builder.finish()
     }
@@ -174,12 +202,44 @@ impl TrustSnapshot {
         now: i64,
     ) -> Result<Arc<Verdict>, Box<Failure>> {
         let key = Verdicts::key(sent, prefer);
-        if let Some(verdict) = self.verdicts.find(&key).filter(|verdict| verdict.is_valid_at(now)) {
+        let remembered = self.verdicts.find(&key).filter(|verdict| verdict.is_valid_at(now));
+        if let Some((verdict, standing)) = remembered.and_then(|verdict| {
+            let standing = self.standing_of(&verdict, now)?;
+            Some((verdict, standing))
+        }) {
+            Counter::CrlStaleAccepted.add(u64::from(standing == Standing::Stale));
             return Ok(verdict);
         }
-        let verdict = Arc::new(Court { snapshot: self, prefer, now }.judge(sent, &mut Trace::off())?);
+        let court = Court { snapshot: self, prefer, now, purpose: Purpose::Connect };
+        let verdict = Arc::new(court.judge(sent, &mut Trace::off())?);
+        let is_stale = self.standing_of(&verdict, now) == Some(Standing::Stale);
+        Counter::CrlStaleAccepted.add(u64::from(is_stale));
         self.verdicts.remember(key, Arc::clone(&verdict));
         Ok(verdict)
+    }
+
+    /// Judges a chain whose holder wants a new certificate for the same name:
+    /// as [`TrustSnapshot::judge`], but an anchor that is good for renewal only
+    /// is enough.
+    ///
+    /// # Errors
+    /// The reason for the refusal.
+    pub fn judge_for_renewal(
+        &self,
+        sent: &[CertificateDer<'_>],
+        prefer: Option<&TenantId>,
+        now: i64,
+    ) -> Result<Verdict, Box<Failure>> {
+        Court { snapshot: self, prefer, now, purpose: Purpose::Renew }.judge(sent, &mut Trace::off())
+    }
+
+    /// How far a verdict may still be relied on; `None` when something that it
+    /// rests on was taken back.
+    fn standing_of(&self, verdict: &Verdict, now: i64) -> Option<Standing> {
+        let anchor = &verdict.anchor;
+        let (tenant, owner) = (self.tenant(&verdict.tenant)?, self.tenant(&anchor.tenant)?);
+        let Verdict { links, facts, .. } = verdict;
+        Inquiry { tenant, owner, anchor, links, common_name: &facts.common_name, now }.decide().ok()
     }
 
     /// Whether a verdict of an older snapshot would be the same now. It costs
@@ -190,12 +250,12 @@ impl TrustSnapshot {
         let Some(tenant) = self.tenant(&verdict.tenant) else { return false };
         let Some(anchor) = self.by_fingerprint.get(&verdict.anchor.facts.fingerprint) else { return false };
         let Some(owner) = self.tenant(&anchor.tenant) else { return false };
-        is_same_anchor(anchor, &verdict.anchor)
-            && anchor.tenant == verdict.anchor.tenant
-            && (tenant.profile == old.profile && tenant.switches == old.switches)
-            && anchor.unusable(owner.switches.pop_required, now).is_none()
-            && !verdict.serials.iter().any(|serial| tenant.is_revoked(serial))
+        (Arc::ptr_eq(anchor, &verdict.anchor) || anchor.is_as(&verdict.anchor))
+            && (Arc::ptr_eq(&tenant.rights, &old.rights)
+                || (tenant.profile == old.profile && tenant.switches == old.switches))
+            && anchor.unusable(Purpose::Connect, owner.switches.pop_required, now).is_none()
             && verdict.is_valid_at(now)
+            && self.standing_of(verdict, now).is_some()
     }
 
     /// Whether every chain is judged as by `other`.
@@ -205,14 +265,15 @@ impl TrustSnapshot {
                 .tenants
                 .values()
                 .zip(other.tenants.values())
-                .all(|(own, others)| own.id == others.id && own.judges_like(others))
+                .all(|(own, others)| Arc::ptr_eq(own, others) || (own.id == others.id && own.judges_like(others)))
     }
 
     /// Whether an anchor that counted in `old` does not count any more.
     fn lost_an_anchor_of(&self, old: &Self) -> bool {
-        old.anchors().filter(|anchor| anchor.enabled).any(|anchor| {
+        let counts = |anchor: &Anchor| anchor.state == AnchorState::Enabled;
+        old.anchors().filter(|anchor| counts(anchor)).any(|anchor| {
             let now = self.by_fingerprint.get(&anchor.facts.fingerprint);
-            !now.is_some_and(|now| now.enabled && now.tenant == anchor.tenant)
+            !now.is_some_and(|now| counts(now) && now.tenant == anchor.tenant)
         })
     }
 }
@@ -258,9 +319,25 @@ impl Trust {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Lets `next` hold from now on.
-    pub fn publish(&self, mut next: TrustSnapshot) -> Change {
+    /// Lets the tenants of `changed` hold as they are stated there, and those
+    /// of `removed` be gone; every other one stays as it is.
+    ///
+    /// # Errors
+    /// Every mistake that was found; nothing is changed then.
+    pub fn revise(&self, changed: &[TenantSettings], removed: &[TenantId]) -> Result<Change, Vec<TrustError>> {
         let _one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.current.load().with_tenants(changed, removed)?;
+        Ok(self.swap(next))
+    }
+
+    /// Lets `next` hold from now on.
+    pub fn publish(&self, next: TrustSnapshot) -> Change {
+        let _one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.swap(next)
+    }
+
+    /// One at a time.
+    fn swap(&self, mut next: TrustSnapshot) -> Change {
         let old = self.current.load_full();
         next.version = old.version + 1;
         if next.judges_like(&old) {

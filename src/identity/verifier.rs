@@ -21,7 +21,7 @@ use super::certificate::Certificate;
 use super::path::Failure;
 use super::reason::{Alert, Reason};
 use super::signature::{self, ALGORITHMS, SCHEMES};
-use super::switch::{ClientCert, RejectAt};
+use super::switch::{AnchorKind, AnchorState, ClientCert, RejectAt};
 use super::trust::{Tenant, TrustSnapshot};
 
 /// Names of anchors in a CertificateRequest at most, bytes (TLS-05): small
@@ -108,7 +108,7 @@ fn error_of(reason: Reason, alert: Option<Alert>) -> Error {
 #[error("{0}")]
 struct Refused(Reason);
 
-/// The subjects of the enabled anchors, or none at all, which means any
+/// The subjects of the anchors that are not disabled, or none at all, which means any
 /// (TLS-05). A client leaves its certificate out when its CA is not in the
 /// list, so the list is whole or empty: too long, or one tenant that hides
 /// its names, and it is empty.
@@ -119,8 +119,9 @@ fn hints(snapshot: &TrustSnapshot, only: Option<&Tenant>) -> Vec<DistinguishedNa
     }
     let mut subjects: Vec<&[u8]> = snapshot
         .anchors()
-        .filter(|anchor| anchor.enabled)
-        .filter(|anchor| anchor.platform || only.is_none_or(|only| only.id == anchor.tenant))
+        // A device of a renew-only anchor shall read why it is refused.
+        .filter(|anchor| anchor.state != AnchorState::Disabled)
+        .filter(|anchor| anchor.kind == AnchorKind::Operator || only.is_none_or(|only| only.id == anchor.tenant))
         .map(|anchor| anchor.certificate.subject_der())
         .collect();
     subjects.sort_unstable();

@@ -49,6 +49,7 @@ listed! {
         SessionsTakenOver "certus_sessions_taken_over_total" "Connections closed because their principal connected again"
         SessionsExpired "certus_sessions_expired_total" "Sessions removed because their time was over"
         TrustWithdrawn "certus_trust_withdrawn_total" "Live connections closed because trust no longer admits them"
+        CrlStaleAccepted "certus_crl_stale_accepted_total" "Chains accepted by a revocation list that should have been replaced by a newer one"
         KeepAliveExpired r#"certus_violations_total{kind="keep_alive"}"# "Connections closed for a breach of the protocol or of a bound"
         MalformedPackets r#"certus_violations_total{kind="malformed"}"# "Connections closed for a breach of the protocol or of a bound"
         PacketsTooLarge r#"certus_violations_total{kind="packet_too_large"}"# "Connections closed for a breach of the protocol or of a bound"

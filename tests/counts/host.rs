@@ -10,7 +10,7 @@ use certus::broker::{self, Broker, Durability, ServerTls, Settings};
 use certus::ca;
 use certus::clock::Clock;
 use certus::identity::pem;
-use certus::identity::switch::{IdentityRule, Profile};
+use certus::identity::switch::{AnchorKind, AnchorState, IdentityRule, Profile, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::mqtt::TenantId;
 use certus::net::ListenerSettings;
@@ -63,10 +63,12 @@ fn settings(directory: &Path) -> Settings {
         name: "device-ca".to_owned(),
         der: pem::certificates(&anchor).unwrap().remove(0).to_vec(),
         source: "device-ca.pem".to_owned(),
-        enabled: true,
+        kind: AnchorKind::Configured,
+        state: AnchorState::Enabled,
         proved: true,
         auto_registration: true,
-        platform: false,
+        stale_crl: StaleCrl::Soft,
+        crls: Vec::new(),
     });
     let listener = |name: &str, tls: bool| ListenerSettings {
         name: name.to_owned(),

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use certus::broker;
+use certus::identity::switch::AnchorState;
 use certus::mqtt::{Qos, ReasonCode, Version};
 use rustls::{ClientConfig, HandshakeKind};
 
@@ -33,7 +34,7 @@ const STEPS: [Step; 4] = [Step::Handshake, Step::Silent, Step::Live, Step::Block
 
 fn without_anchor(stage: &Stage) -> broker::Settings {
     let mut settings = stage.settings.clone();
-    settings.tenants[0].anchors[0].enabled = false;
+    settings.tenants[0].anchors[0].state = AnchorState::Disabled;
     settings
 }
 

@@ -9,7 +9,7 @@ use certus::broker::{self, Durability, ServerTls};
 use certus::ca::{Wanted, ensure};
 use certus::clock::Clock;
 use certus::identity::pem;
-use certus::identity::switch::{IdentityRule, Profile};
+use certus::identity::switch::{AnchorKind, AnchorState, IdentityRule, Profile, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::mqtt::{Qos, TenantId};
 use certus::net::ListenerSettings;
@@ -105,10 +105,12 @@ fn settings(files: &tempfile::TempDir) -> broker::Settings {
         name: "device-ca".to_owned(),
         der: pem::certificates(&anchor).unwrap().remove(0).to_vec(),
         source: "device-ca.pem".to_owned(),
-        enabled: true,
+        kind: AnchorKind::Configured,
+        state: AnchorState::Enabled,
         proved: true,
         auto_registration: true,
-        platform: false,
+        stale_crl: StaleCrl::Soft,
+        crls: Vec::new(),
     });
     broker::Settings {
         listeners: vec![listener("plain", false), listener("tls", true)],

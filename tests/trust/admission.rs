@@ -11,14 +11,17 @@ use certus::identity::readmission::readmit;
 use certus::identity::reason::Reason;
 use certus::identity::refusal::Refusal;
 use certus::identity::refusals::Refusals;
-use certus::identity::switch::{AutoRegister, CleanSessionPolicy, IdentityRule, PlainListener, Profile, RejectAt};
+use certus::identity::revocation::RevocationTarget;
+use certus::identity::switch::{
+    AnchorKind, AnchorState, AutoRegister, CleanSessionPolicy, IdentityRule, PlainListener, Profile, RejectAt,
+};
 use certus::identity::tenant::{AnchorSettings, Switches, TenantSettings};
 use certus::identity::trust::TrustSnapshot;
 use certus::mqtt::{TenantId, TopicName, Version};
 
-use crate::pki::{anchor, chain, days_later, der, noon, snapshot, tenant, with};
+use crate::pki::{anchor, chain, days_later, der, noon, revocation, snapshot, tenant, with};
 
-const CONNECT: ConnectRequest<'static> = ConnectRequest {
+pub const CONNECT: ConnectRequest<'static> = ConnectRequest {
     version: Version::V4,
     bridge: false,
     client_id: "press",
@@ -29,7 +32,7 @@ const CONNECT: ConnectRequest<'static> = ConnectRequest {
     will_topic: None,
 };
 
-fn as_client(client_id: &str) -> ConnectRequest<'_> {
+pub fn as_client(client_id: &str) -> ConnectRequest<'_> {
     ConnectRequest { client_id, ..CONNECT }
 }
 
@@ -37,7 +40,7 @@ fn with_password<'a>(user_name: &'a str, password: Option<&'a str>) -> ConnectRe
     ConnectRequest { user_name: Some(user_name), password: password.map(str::as_bytes), ..CONNECT }
 }
 
-fn over(tls: bool, sent: &[&str]) -> Peer {
+pub fn over(tls: bool, sent: &[&str]) -> Peer {
     let scope = ListenerScope {
         name: Arc::from(if tls { "tls" } else { "plain" }),
         tls,
@@ -53,7 +56,7 @@ fn over(tls: bool, sent: &[&str]) -> Peer {
     }
 }
 
-fn over_tls(sent: &[&str]) -> Peer {
+pub fn over_tls(sent: &[&str]) -> Peer {
     over(true, sent)
 }
 
@@ -61,12 +64,12 @@ fn lab(profile: Profile, change: impl FnOnce(&mut Switches)) -> Arc<TrustSnapsho
     snapshot(&[with(tenant("lab", profile, &["root"]), change)])
 }
 
-fn refusal(outcome: Result<Admission, Box<Refusal>>) -> (Reason, u8) {
+pub fn refusal(outcome: Result<Admission, Box<Refusal>>) -> (Reason, u8) {
     let refusal = outcome.map(|admission| admission.principal.to_string()).unwrap_err();
     (refusal.reason, refusal.reason.connack().connack_v3())
 }
 
-fn ask(snapshot: &TrustSnapshot, peer: &Peer, request: &ConnectRequest<'_>) -> Result<Admission, Box<Refusal>> {
+pub fn ask(snapshot: &TrustSnapshot, peer: &Peer, request: &ConnectRequest<'_>) -> Result<Admission, Box<Refusal>> {
     match admit(snapshot, peer, request, noon())? {
         Answer::Admitted(admission) => Ok(*admission),
         Answer::Unproved(unproved) => panic!("a password has to be checked: {unproved:?}"),
@@ -133,7 +136,7 @@ fn each_platform_checks_the_client_id_in_its_own_way() {
 #[test]
 fn centiloc_needs_a_password_beside_the_certificate() {
     let mut operator = tenant("operator", Profile::Centiloc, &[]);
-    operator.anchors.push(AnchorSettings { platform: true, ..anchor("root") });
+    operator.anchors.push(AnchorSettings { kind: AnchorKind::Operator, ..anchor("root") });
     let tenants = [operator, tenant("acme", Profile::Centiloc, &[]), tenant("bravo", Profile::Centiloc, &[])];
     let snapshot = snapshot(&tenants);
     let peer = over_tls(&["tenant-acme"]);
@@ -308,7 +311,12 @@ fn the_anchors_of_one_tenant_prove_the_same_principal() {
     assert_ne!(one.principal, anonymous.principal);
 }
 
-fn review(before: &TenantSettings, after: &TenantSettings, sent: &[&str], at: SystemTime) -> Result<Admission, Reason> {
+pub fn review(
+    before: &TenantSettings,
+    after: &TenantSettings,
+    sent: &[&str],
+    at: SystemTime,
+) -> Result<Admission, Reason> {
     let peer = if sent.is_empty() { over(false, sent) } else { over_tls(sent) };
     let admission = ask(&snapshot(std::slice::from_ref(before)), &peer, &CONNECT).unwrap();
     readmit(&snapshot(std::slice::from_ref(after)), &peer, &admission, at).map_err(|refusal| refusal.reason)
@@ -322,7 +330,7 @@ fn a_live_connection_stays_exactly_as_long_as_it_would_be_admitted() {
     assert!(review(&lab(&["root"]), &lab(&["root", "root-rsa"]), device, noon()).is_ok());
     assert_eq!(review(&lab(&["root"]), &lab(&["root-rsa"]), device, noon()).err(), Some(Reason::UnknownIssuer));
     let mut disabled = lab(&["root"]);
-    disabled.anchors[0].enabled = false;
+    disabled.anchors[0].state = AnchorState::Disabled;
     assert_eq!(review(&lab(&["root"]), &disabled, device, noon()).err(), Some(Reason::AnchorDisabled));
     let short = &["short"][..];
     assert_eq!(review(&lab(&["root"]), &lab(&["root"]), short, days_later(2)).err(), Some(Reason::Expired));
@@ -350,7 +358,7 @@ fn a_revoked_serial_ends_the_live_connection_and_refuses_the_next_one() {
     for (sent, taken_back) in [(&["below-sub", "sub"][..], "below-sub"), (&["below-sub", "sub"], "sub")] {
         let serial = Certificate::read(der(taken_back)).unwrap().facts().serial.clone();
         let mut after = lab.clone();
-        after.revoked.push(serial.0.to_vec());
+        after.revocations.push(revocation(RevocationTarget::Serial { anchor: None, serial }));
         assert!(review(&lab, &lab, sent, noon()).is_ok());
         assert_eq!(review(&lab, &after, sent, noon()).err(), Some(Reason::Revoked), "{taken_back}");
         assert_eq!(refusal(ask(&snapshot(&[after]), &over_tls(sent), &CONNECT)), (Reason::Revoked, 5));

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use certus::clock::Clock;
 use certus::identity::capture;
+use certus::identity::certificate::Serial;
 use certus::identity::handshake::{ListenerTls, TlsParts};
 use certus::identity::path::Failure;
 use certus::identity::reason::Reason;
-use certus::identity::switch::{ClientCert, Profile, RejectAt};
+use certus::identity::revocation::RevocationTarget;
+use certus::identity::switch::{AnchorState, ClientCert, Profile, RejectAt};
 use certus::identity::tenant::TenantSettings;
 use certus::identity::tickets::TicketKeys;
 use certus::identity::trust::TrustSnapshot;
@@ -20,7 +22,9 @@ use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Error, RootCertStore, ServerConnection, SignatureScheme,
 };
 
-use crate::pki::{chain, clock_at, days_later, der, key, noon, path, server_certificate, snapshot, tenant, with};
+use crate::pki::{
+    chain, clock_at, days_later, der, key, noon, path, revocation, server_certificate, snapshot, tenant, with,
+};
 
 pub const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
@@ -220,7 +224,7 @@ fn refused_certificates_end_the_handshake_with_the_alert_of_their_reason() {
 #[test]
 fn a_revoked_certificate_is_told_so() {
     let mut lab = lab(&["root"]);
-    lab.revoked.push(vec![0xFB]);
+    lab.revocations.push(revocation(RevocationTarget::Serial { anchor: None, serial: Serial([0xFB].into()) }));
     let listener = Listener::new(&[lab], clock_at(noon()));
     for version in VERSIONS {
         let met = meet(&Arc::new(client(&presents(&["serial-negative"], "leaf"), version)), &listener);
@@ -295,7 +299,7 @@ fn the_certificate_request_names_the_enabled_anchors_or_nobody() {
     };
     for version in VERSIONS {
         let mut disabled = lab(&["root", "root-rsa"]);
-        disabled.anchors[1].enabled = false;
+        disabled.anchors[1].state = AnchorState::Disabled;
         assert_eq!(named(&[disabled], version), [subject("root")], "{version:?}");
         let both = [subject("root"), subject("root-rsa")];
         assert_eq!(named(&[lab(&["root"]), tenant("two", Profile::Open, &["root-rsa"])], version), both);

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use certus::identity::path::Failure;
 use certus::identity::reason::{Alert, Reason};
-use certus::identity::switch::{AnchorInChain, KeyPolicy, Profile, V1};
+use certus::identity::switch::{AnchorInChain, AnchorKind, AnchorState, KeyPolicy, Profile, V1};
 use certus::identity::tenant::{Switches, TenantSettings};
 use certus::identity::trust::TrustSnapshot;
 
@@ -230,10 +230,10 @@ fn anchors_that_are_disabled_or_not_proved_do_not_count_and_say_so() {
     settings.anchors[0].proved = false;
     let unproved = judge(&snapshot(&[settings.clone()]), &["eku-client"], noon());
     assert_eq!(unproved.map_err(|failure| failure.reason), Err(Reason::AnchorUnproved));
-    settings.anchors[0].enabled = false;
+    settings.anchors[0].state = AnchorState::Disabled;
     let disabled = judge(&snapshot(&[settings.clone()]), &["eku-client"], noon());
     assert_eq!(disabled.map_err(|failure| failure.reason), Err(Reason::AnchorDisabled));
-    settings.anchors[0].enabled = true;
+    settings.anchors[0].state = AnchorState::Enabled;
     settings.profile = Profile::Open;
     settings.switches = Profile::Open.switches();
     assert!(judge(&snapshot(&[settings]), &["eku-client"], noon()).is_ok(), "open needs no proof");
@@ -251,7 +251,7 @@ fn more_than_ten_certificates_are_not_read() {
 #[test]
 fn a_platform_ca_signs_for_the_tenants_of_its_profile() {
     let mut operator = tenant("operator", Profile::Centiloc, &[]);
-    operator.anchors.push(certus::identity::tenant::AnchorSettings { platform: true, ..anchor("root") });
+    operator.anchors.push(certus::identity::tenant::AnchorSettings { kind: AnchorKind::Operator, ..anchor("root") });
     let tenants = [operator, tenant("acme", Profile::Centiloc, &[]), tenant("press", Profile::Open, &[])];
     let snapshot = snapshot(&tenants);
     let verdict = snapshot.judge(&chain(&["tenant-acme"]), None, seconds(noon())).unwrap();

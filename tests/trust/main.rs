@@ -16,3 +16,4 @@ mod paths;
 mod pki;
 mod suites;
 mod tickets;
+mod withdrawn;

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 use certus::clock::Clock;
 use certus::identity::certificate::Certificate;
 use certus::identity::pem;
+use certus::identity::revocation::{Revocation, RevocationTarget};
 use certus::identity::server_certificate::ServerCertificate;
-use certus::identity::switch::Profile;
+use certus::identity::switch::{AnchorKind, AnchorState, Profile, RevocationReason, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, Switches, TenantSettings};
 use certus::identity::trust::TrustSnapshot;
 use certus::mqtt::TenantId;
@@ -88,11 +89,17 @@ pub fn anchor(name: &str) -> AnchorSettings {
         name: name.to_owned(),
         der: der(name).to_vec(),
         source: format!("{name}.pem"),
-        enabled: true,
+        kind: AnchorKind::Configured,
+        state: AnchorState::Enabled,
         proved: true,
         auto_registration: true,
-        platform: false,
+        stale_crl: StaleCrl::Soft,
+        crls: Vec::new(),
     }
+}
+
+pub fn revocation(target: RevocationTarget) -> Revocation {
+    Revocation { target, since: 1_790_000_000, reason: RevocationReason::KeyCompromise }
 }
 
 pub fn tenant(id: &str, profile: Profile, anchors: &[&str]) -> TenantSettings {

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::ca;
 use crate::clock::Clock;
 use crate::config::{Plan, Problem, load};
-use crate::identity::anchor::Anchor;
+use crate::identity::anchor::{Anchor, Purpose};
 use crate::identity::server_certificate::ServerCertificate;
 use crate::identity::tenant::TenantSettings;
 use crate::identity::trust::{TrustError, TrustSnapshot};
@@ -66,7 +66,7 @@ pub(super) fn trusted(tenants: &[TenantSettings], now: SystemTime) -> Result<Vec
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).cast_signed();
     let line = |anchor: &Arc<Anchor>| {
         let proof = snapshot.tenant(&anchor.tenant).is_some_and(|tenant| tenant.switches.pop_required);
-        let idle = anchor.unusable(proof, seconds).map(|reason| format!(", not used: {reason}"));
+        let idle = anchor.unusable(Purpose::Connect, proof, seconds).map(|reason| format!(", not used: {reason}"));
         format!("tenant {}: {}{}", anchor.tenant, anchor.summary(), idle.unwrap_or_default())
     };
     let mut lines: Vec<String> = snapshot.anchors().map(line).collect();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::broker;
 use crate::config::Config;
-use crate::identity::switch::{ClientCert, IdentityRule, Profile};
+use crate::identity::switch::{AnchorState, ClientCert, IdentityRule, Profile};
 use crate::identity::tenant::TenantSettings;
 use crate::store::Level;
 
@@ -136,7 +136,8 @@ impl Welcome<'_> {
 
     fn admits(&self, tenant: &TenantSettings) -> bool {
         let device_ca = self.config.certs_dir.join("device-ca.pem").display().to_string();
-        let has_anchor = tenant.anchors.iter().any(|anchor| anchor.enabled && anchor.source == device_ca);
+        let has_anchor =
+            tenant.anchors.iter().any(|anchor| anchor.state == AnchorState::Enabled && anchor.source == device_ca);
         let rule = matches!(tenant.switches.identity_rule, IdentityRule::ExactCn | IdentityRule::Any);
         has_anchor && rule && tenant.profile == Profile::Open
     }

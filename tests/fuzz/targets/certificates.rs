@@ -6,7 +6,7 @@ use certus::identity::anchor::Anchor;
 use certus::identity::capture;
 use certus::identity::certificate::Certificate;
 use certus::identity::pem::certificates;
-use certus::identity::switch::Profile;
+use certus::identity::switch::{AnchorKind, AnchorState, Profile, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::identity::trust::TrustSnapshot;
 use certus::identity::verifier::Verifier;
@@ -29,10 +29,12 @@ fn settings(der: &[u8]) -> AnchorSettings {
         name: "ca".to_owned(),
         der: der.to_vec(),
         source: "ca.der".to_owned(),
-        enabled: true,
+        kind: AnchorKind::Configured,
+        state: AnchorState::Enabled,
         proved: true,
         auto_registration: true,
-        platform: false,
+        stale_crl: StaleCrl::Soft,
+        crls: Vec::new(),
     }
 }
 

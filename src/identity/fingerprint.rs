@@ -1,0 +1,54 @@
+//! What names a certificate, an issuer's key, or one of its certificates.
+//!
+//! What lives here: SHA-256 fingerprints and serial numbers as values. What
+//! does not: reading them from certificates (`certificate`). Invariant: two
+//! serial numbers that differ only in leading zeros are one, because people and
+//! tools write them so.
+
+use std::fmt;
+
+/// A SHA-256 digest: of a certificate's DER, or of a SubjectPublicKeyInfo.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
+fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// A serial number: opaque bytes, since devices have zero, negative and
+/// over-long ones (deps.md section 2.3).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Serial(pub Box<[u8]>);
+
+impl Serial {
+    /// The bytes without leading zeros, by which serial numbers are compared.
+    #[must_use]
+    pub fn significant(&self) -> &[u8] {
+        let zeros = self.0.iter().take_while(|byte| **byte == 0).count();
+        self.0.get(zeros..).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
