@@ -8,6 +8,8 @@ mod status;
 mod storage;
 mod sys_topics;
 
+// What the control plane names of the data plane.
+pub use crate::net::{Agreed, Guest, HttpsDoor, HttpsStream, NotAgreed, WebSocketRequest};
 pub use status::Readiness;
 pub use storage::Durability;
 use storage::Storage;
@@ -18,11 +20,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::delivery::{Agenda, Budget, Domain};
 use crate::identity::handshake::{ListenerTls, TlsParts};
+use crate::identity::https::HttpsTls;
 use crate::identity::refusals::{DEFAULT_KEPT, Refusals};
 use crate::identity::server_certificate::{ServerCertificate, ServerCertificateError};
 use crate::identity::tenant::TenantSettings;
@@ -42,6 +46,9 @@ pub struct ServerTls {
     pub certificate: PathBuf,
     /// The private key, as PEM (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+    /// The CA that clients verify it under, as PEM, for them to fetch. Without
+    /// it the development CA beside the certificate, or what its chain holds.
+    pub ca: Option<PathBuf>,
 }
 
 /// All that a running broker is made of.
@@ -49,6 +56,9 @@ pub struct ServerTls {
 pub struct Settings {
     /// The listening sockets.
     pub listeners: Vec<net::ListenerSettings>,
+    /// The HTTPS listener, if there is one. Whoever serves it takes it from
+    /// [`Handle::https`].
+    pub https: Option<net::HttpsSettings>,
     /// Who the server is.
     pub server_tls: ServerTls,
     /// Bounds of connections.
@@ -136,6 +146,9 @@ pub struct Broker {
 pub struct Handle {
     node: Arc<Node>,
     listeners: Arc<Vec<Arc<Listener>>>,
+    https: Option<Arc<HttpsDoor>>,
+    /// What clients verify the server's certificate under.
+    authorities: Arc<ArcSwap<Arc<str>>>,
     tickets: Arc<TicketKeys>,
     /// The tasks of listeners.
     accepting: Tasks,
@@ -195,7 +208,11 @@ fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Brok
         listeners.push(Arc::new(bound));
     }
     let (started, queues) = (clock.now(), Arc::new(settings.delivery.clone()));
-    let node = Arc::new(node(settings, clock, trust, &storage));
+    let node = Arc::new(node(&settings, clock, trust, &storage));
+    let https = match &settings.https {
+        Some(settings) => Some(Arc::new(https_door(settings, &node, &tls)?)),
+        None => None,
+    };
     let (accepting, foundations) = (Tasks::new(), Tasks::new());
     storage.run(&foundations).map_err(StartError::Thread)?;
     match net::recover(&node) {
@@ -213,8 +230,19 @@ fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Brok
     let (listeners, reloading, reloaded) = (Arc::new(listeners), Arc::default(), Arc::new(Notify::new()));
     let telling = sys_topics::keep_telling(Arc::clone(&node), Arc::clone(&reloaded), foundations.clone());
     foundations.spawn("sys topics", telling);
-    let handle = Handle { node, listeners, tickets, accepting, queues, started, reloading, reloaded };
+    let authorities = Arc::new(ArcSwap::from_pointee(Arc::clone(&tls.certificate.authorities)));
+    let handle =
+        Handle { node, listeners, https, authorities, tickets, accepting, queues, started, reloading, reloaded };
     Ok(Broker { handle, foundations, storage })
+}
+
+fn https_door(settings: &net::HttpsSettings, node: &Arc<Node>, parts: &TlsParts) -> Result<HttpsDoor, StartError> {
+    let tls = HttpsTls::new(parts, &node.trust.current(), settings.client_certificates).map_err(unusable)?;
+    HttpsDoor::bind(settings.clone(), node, tls).map_err(|error| StartError::Bind {
+        name: "https".to_owned(),
+        address: settings.bind,
+        error,
+    })
 }
 
 /// Says what came back from the store; silent when nothing did.
@@ -243,14 +271,18 @@ fn check_tenants(settings: &Settings, snapshot: &TrustSnapshot) -> Result<(), St
 }
 
 fn tls_parts(settings: &Settings, tickets: &Arc<TicketKeys>, clock: &Clock) -> Result<TlsParts, StartError> {
-    let ServerTls { certificate, key } = &settings.server_tls;
+    let ServerTls { certificate, key, ca } = &settings.server_tls;
     let certificate = ServerCertificate::load(certificate, key, clock.wall())?;
+    let certificate = match ca {
+        Some(ca) => certificate.with_authority(ca)?,
+        None => certificate,
+    };
     Ok(TlsParts { certificate, tickets: Arc::clone(tickets), clock: clock.clone() })
 }
 
-fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage) -> Node {
+fn node(settings: &Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage) -> Node {
     let store = Arc::clone(&storage.store);
-    let (bounds, total) = (Arc::new(settings.delivery), memory::total());
+    let (bounds, total) = (Arc::new(settings.delivery.clone()), memory::total());
     let budget = Arc::new(Budget::new(bounds.total_bytes.of(total), storage.is_in_memory()));
     let charged = Arc::clone(&budget);
     // No session of this start shares a name with one of an earlier start.
@@ -265,7 +297,7 @@ fn node(settings: Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage) 
     refusals.limit_lines(settings.net.max_refusal_lines);
     Node {
         clock,
-        settings: arc_swap::ArcSwap::from_pointee(settings.net),
+        settings: ArcSwap::from_pointee(settings.net.clone()),
         trust,
         refusals: Arc::new(refusals),
         store,
@@ -345,11 +377,28 @@ impl Handle {
             let tenant = listener.scope.default_tenant.as_ref();
             tls.store(Arc::new(ListenerTls::new(&parts, &change.snapshot, tenant).map_err(unusable)?));
         }
+        if let (Some(door), Some(settings)) = (&self.https, &settings.https) {
+            let tls = HttpsTls::new(&parts, &change.snapshot, settings.client_certificates).map_err(unusable)?;
+            door.renew(settings.clone(), tls);
+        }
+        self.authorities.store(Arc::new(Arc::clone(&parts.certificate.authorities)));
         self.node.refusals.limit_lines(settings.net.max_refusal_lines);
         self.node.settings.store(Arc::new(settings.net.clone()));
         self.node.live.tell_all(Command::Recheck);
         self.reloaded.notify_one();
         Ok(())
+    }
+
+    /// The certificates that clients verify the server under, as PEM.
+    #[must_use]
+    pub fn server_authorities(&self) -> Arc<str> {
+        Arc::clone(&self.authorities.load())
+    }
+
+    /// The door of HTTPS, if there is one.
+    #[must_use]
+    pub fn https(&self) -> Option<Arc<HttpsDoor>> {
+        self.https.clone()
     }
 
     /// Lets every connection look at the time and at trust again: for a clock

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::identity::reason::Reason;
 use crate::mqtt::TenantId;
+use crate::net::HttpsSettings;
 
 use super::Handle;
 
@@ -79,7 +80,8 @@ impl Handle {
     pub fn bounds(&self) -> Vec<(&'static str, f64)> {
         let (net, delivery) = (self.node.settings.load(), &*self.queues);
         let count = |number: usize| number as f64;
-        vec![
+        let https = self.https.as_ref().map(|door| https_bounds(&door.settings())).unwrap_or_default();
+        let mut bounds = vec![
             ("limits.backlog", net.backlog.into()),
             ("limits.max_connections", count(net.max_connections)),
             ("limits.max_connections_per_address", count(net.max_connections_per_address)),
@@ -112,12 +114,34 @@ impl Handle {
             ("queues.retained_bytes", count(delivery.retained_bytes)),
             ("queues.subscriptions", count(delivery.subscriptions)),
             ("queues.takeover_timeout", delivery.takeover_timeout.as_secs_f64()),
-        ]
+        ];
+        bounds.extend(https);
+        bounds
     }
 
     /// The addresses that are listened on, of one name after the other.
     #[must_use]
     pub fn listening(&self) -> Vec<(String, SocketAddr)> {
-        self.listeners.iter().map(|listener| (listener.scope.name.to_string(), listener.address())).collect()
+        let mqtt = self.listeners.iter().map(|listener| (listener.scope.name.to_string(), listener.address()));
+        mqtt.chain(self.https.iter().map(|door| (door.name().to_owned(), door.address()))).collect()
     }
+}
+
+fn https_bounds(https: &HttpsSettings) -> Vec<(&'static str, f64)> {
+    let count = |number: usize| number as f64;
+    vec![
+        ("https.max_connections", count(https.max_connections)),
+        ("https.max_connections_per_address", count(https.max_connections_per_address)),
+        ("https.max_connect_rate_per_address", https.max_connect_rate_per_address.into()),
+        ("https.max_request_rate_per_address", https.max_request_rate_per_address.into()),
+        ("https.max_handshakes", count(https.max_handshakes)),
+        ("https.handshake_timeout", https.handshake_timeout.as_secs_f64()),
+        ("https.head_timeout", https.head_timeout.as_secs_f64()),
+        ("https.request_timeout", https.request_timeout.as_secs_f64()),
+        ("https.write_timeout", https.write_timeout.as_secs_f64()),
+        ("https.max_head_bytes", count(https.max_head_bytes)),
+        ("https.max_body_bytes", count(https.max_body_bytes)),
+        ("https.max_csv_bytes", count(https.max_csv_bytes)),
+        ("https.max_crl_bytes", count(https.max_crl_bytes)),
+    ]
 }

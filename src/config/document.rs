@@ -233,6 +233,14 @@ impl<'a> Reader<'a> {
         Self::of(self.scope, name, table, offset, self.overrides)
     }
 
+    /// The table under `key`, if the file has one there. Variables and flags
+    /// stand in for the whole of it, not for its keys.
+    pub(super) fn table_if_any(&self, key: &'static str) -> Option<Self> {
+        let value = self.ask(key)?;
+        let table = value.get_ref().as_table()?;
+        Some(Self::of(self.scope, self.name_of(key), Some(table), value.span().start, Overrides::None))
+    }
+
     /// The tables of the list under `key`; `None` when the key is absent.
     pub(super) fn tables(&self, key: &'static str) -> Option<Vec<Self>> {
         let name = self.name_of(key);

@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 
 use crate::identity::tenant::TenantSettings;
 use crate::mqtt::TenantId;
-use crate::net::ListenerSettings;
+use crate::net::{HttpsSettings, ListenerSettings};
 
 use super::document::{Given, Reader};
 use super::error::{Complaint, Place};
-use super::values;
+use super::{https, values};
 
 /// One kind of listener with the address that it has by default.
 struct Kind {
@@ -46,7 +46,17 @@ struct Entry {
     place: Place,
 }
 
-pub(super) fn listeners(top: &Reader<'_>, tenants: &[TenantSettings]) -> (Vec<ListenerSettings>, Option<SocketAddr>) {
+/// Where the broker listens.
+pub(super) struct Listeners {
+    /// For MQTT.
+    pub(super) mqtt: Vec<ListenerSettings>,
+    /// For REST and WebSocket.
+    pub(super) https: Option<HttpsSettings>,
+    /// For health and metrics.
+    pub(super) admin: Option<SocketAddr>,
+}
+
+pub(super) fn listeners(top: &Reader<'_>, tenants: &[TenantSettings]) -> Listeners {
     let table = top.table("listeners");
     let entries: Vec<Entry> = KINDS.iter().flat_map(|kind| of_kind(&table, kind, tenants)).collect();
     for (index, entry) in entries.iter().enumerate() {
@@ -65,8 +75,18 @@ pub(super) fn listeners(top: &Reader<'_>, tenants: &[TenantSettings]) -> (Vec<Li
         top.scope.report(table.place(), "listeners", complaint);
     }
     let admin = table.read("admin", ADMIN.parse().ok(), admin);
+    let https = https::https(top, &table, tenants);
+    if let Some((settings, place)) = &https
+        && settings.bind.port() != 0
+        && entries.iter().any(|entry| entry.settings.bind == settings.bind)
+    {
+        let complaint =
+            Complaint::new(format!("{} is listed twice", settings.bind), "give each listener its own address");
+        table.scope.report(place.clone(), table.name_of("https"), complaint);
+    }
     table.close();
-    (entries.into_iter().map(|entry| entry.settings).collect(), admin)
+    let mqtt = entries.into_iter().map(|entry| entry.settings).collect();
+    Listeners { mqtt, https: https.map(|(settings, _)| settings), admin }
 }
 
 /// Health and metrics: this machine only, because nobody logs in.
@@ -153,7 +173,7 @@ fn written(table: &Reader<'_>, kind: &Kind, tenants: &[TenantSettings]) -> Vec<(
     found
 }
 
-fn default_tenant(entry: &Reader<'_>, tenants: &[TenantSettings]) -> Option<TenantId> {
+pub(super) fn default_tenant(entry: &Reader<'_>, tenants: &[TenantSettings]) -> Option<TenantId> {
     let name = entry.read("default_tenant", None, |given| values::text(given).map(Some))?;
     let known = tenants.iter().find(|known| name == known.id.as_str());
     if known.is_none() {
@@ -165,7 +185,9 @@ fn default_tenant(entry: &Reader<'_>, tenants: &[TenantSettings]) -> Option<Tena
 }
 
 /// The balancers that say, by PROXY protocol, where their clients are.
-fn networks<T: std::str::FromStr<Err = impl std::fmt::Display>>(given: Given<'_>) -> Result<Vec<T>, Complaint> {
+pub(super) fn networks<T: std::str::FromStr<Err = impl std::fmt::Display>>(
+    given: Given<'_>,
+) -> Result<Vec<T>, Complaint> {
     let parse = |text: String| {
         let remedy = "write addresses or networks, such as [\"10.0.0.7\", \"10.1.0.0/16\"]";
         text.parse().map_err(|error| Complaint::new(format!("{error}"), remedy))
@@ -174,7 +196,7 @@ fn networks<T: std::str::FromStr<Err = impl std::fmt::Display>>(given: Given<'_>
 }
 
 /// Web origins: `https://dashboard.example`, or `*`.
-fn origins(given: Given<'_>) -> Result<Vec<String>, Complaint> {
+pub(super) fn origins(given: Given<'_>) -> Result<Vec<String>, Complaint> {
     let origins = values::texts(given)?;
     let is_good = |origin: &str| {
         let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));

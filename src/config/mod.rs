@@ -10,6 +10,7 @@ mod anchors;
 mod bounds;
 mod document;
 mod error;
+mod https;
 mod listeners;
 mod rights;
 mod sources;
@@ -32,7 +33,6 @@ use toml::de::DeTable;
 
 use crate::broker;
 use crate::mqtt::TenantId;
-use crate::net;
 use crate::telemetry::logging;
 
 use document::{Reader, Scope};
@@ -143,13 +143,14 @@ fn read<'a>(
     let (net, delivery) = (bounds::net(&top), bounds::delivery(&top));
     let entries = tenants::tenants(&top);
     let named: Vec<_> = entries.iter().map(|entry| entry.settings.clone()).collect();
-    let (listeners, admin) = listeners::listeners(&top, &named);
+    let listeners::Listeners { mqtt: listeners, https, admin } = listeners::listeners(&top, &named);
     top.close();
     let mut notes = beside(scope, present);
     notes.extend(admin.and_then(listeners::unguarded));
     let device_ca = Path::new(tenants::DEFAULT_ANCHOR);
     let devices = entries.iter().flat_map(|entry| &entry.anchors).any(|anchor| anchor.file == device_ca);
-    server_names.extend(listeners.iter().filter(|listener| listener.tls).filter_map(bound_name));
+    let secure = listeners.iter().filter(|listener| listener.tls).map(|listener| listener.bind);
+    server_names.extend(secure.chain(https.iter().map(|https| https.bind)).filter_map(bound_name));
     let of_tenant = |entry: &tenants::TenantEntry| {
         (entry.settings.id.clone(), entry.accounts.as_ref().map(|accounts| accounts.file.clone()))
     };
@@ -157,14 +158,14 @@ fn read<'a>(
     let plan = Plan { certs_dir, durability: durability.clone(), server, devices, server_names, accounts };
     let made_at_start = prepared(scope, &plan, prepare);
     let tenants = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
-    let broker = broker::Settings { listeners, server_tls, net, delivery, tenants, durability, slow_store };
+    let broker = broker::Settings { listeners, https, server_tls, net, delivery, tenants, durability, slow_store };
     let certs_dir = plan.certs_dir;
     Config { broker, admin, certs_dir, state_dir, log_level, log_format, worker_threads, test_clock, notes }
 }
 
 /// Whoever binds an address expects clients to connect to it by that.
-fn bound_name(listener: &net::ListenerSettings) -> Option<String> {
-    let address = listener.bind.ip();
+fn bound_name(bind: SocketAddr) -> Option<String> {
+    let address = bind.ip();
     (!address.is_unspecified() && !address.is_loopback()).then(|| address.to_string())
 }
 
@@ -212,10 +213,12 @@ fn server_tls(top: &Reader<'_>, certs_dir: &Path) -> (broker::ServerTls, Vec<Str
     let table = top.table("server_tls");
     let certificate = table.read("cert", PathBuf::from(SERVER_CERTIFICATE), values::path);
     let key = table.read("key", PathBuf::from(SERVER_KEY), values::path);
+    let ca = table.read("ca", None, |given| values::path(given).map(Some));
     let names = table.read("names", Vec::new(), names);
     table.close();
     let development = certificate == Path::new(SERVER_CERTIFICATE) && key == Path::new(SERVER_KEY);
-    let server_tls = broker::ServerTls { certificate: certs_dir.join(certificate), key: certs_dir.join(key) };
+    let ca = ca.map(|ca: PathBuf| certs_dir.join(ca));
+    let server_tls = broker::ServerTls { certificate: certs_dir.join(certificate), key: certs_dir.join(key), ca };
     (server_tls, names, development)
 }
 

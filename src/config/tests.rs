@@ -47,7 +47,7 @@ fn the_shipped_file_says_what_holds_without_it() {
 
 #[test]
 fn the_commented_keys_of_the_shipped_file_show_true_values() {
-    let optional = ["test_clock", "slow_store", "domain", "name", "ws", "wss", "file"];
+    let optional = ["test_clock", "slow_store", "domain", "name", "ws", "wss", "file", "ca"];
     let lines = SHIPPED.lines().filter_map(|line| {
         let is_optional = optional.iter().any(|key| line.starts_with(&format!("# {key} =")));
         if is_optional || !is_key_in_comment(line) { Some(line) } else { line.strip_prefix("# ") }
@@ -68,7 +68,7 @@ fn the_shipped_file_holds_every_key() {
         .map(|line| line.trim_start_matches("# "))
         .filter_map(|line| line.split_once('='))
         .map(|(key, _)| key.trim())
-        .chain(["bind", "default_tenant", "proxy_protocol", "origins"])
+        .chain(["bind", "default_tenant", "proxy_protocol", "origins", "client_certificates"])
         .collect();
     for key in scope.known() {
         let last = key.rsplit('.').next().unwrap();

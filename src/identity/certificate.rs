@@ -188,6 +188,13 @@ impl<'a> Certificate<'a> {
         self.subject == self.issuer
     }
 
+    /// Whether `other` bears the name of this one's issuer. No signature is
+    /// looked at.
+    #[must_use]
+    pub fn names_as_issuer(&self, other: &Self) -> bool {
+        self.issuer == other.subject
+    }
+
     /// The subject for people.
     #[must_use]
     pub fn subject_text(&self) -> String {

@@ -31,14 +31,14 @@ use crate::mqtt::TenantId;
 /// others is served too: ALPN is ignored for it.
 const ALPN: [&[u8]; 2] = [b"mqtt", b"x-amzn-mqtt-ca"];
 
-const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+pub(super) const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// The provider with its defaults: X25519MLKEM768 first, then X25519, P-256
 /// and P-384; AES-GCM and ChaCha20 (TLS-08), those with SHA-256 first.
 ///
 /// Most clients would choose SHA-384, which no processor of today has an
 /// instruction for: its key schedule is a tenth of a full handshake.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| (is_chacha(suite.suite()), is_sha384(suite.suite())));
     Arc::new(provider)
@@ -74,19 +74,19 @@ struct Pair {
 /// Our order of cipher suites, or the client's: one that puts ChaCha20 first
 /// says that it computes AES without the help of its processor.
 #[derive(Clone, Debug)]
-struct Suited {
+pub(super) struct Suited {
     our_order: Arc<ServerConfig>,
     client_order: Arc<ServerConfig>,
 }
 
 impl Suited {
-    fn new(mut config: ServerConfig) -> Self {
+    pub(super) fn new(mut config: ServerConfig) -> Self {
         let client_order = Arc::new(config.clone());
         config.ignore_client_order = true;
         Self { our_order: Arc::new(config), client_order }
     }
 
-    fn choose(&self, offered: &[CipherSuite]) -> &Arc<ServerConfig> {
+    pub(super) fn choose(&self, offered: &[CipherSuite]) -> &Arc<ServerConfig> {
         let known = |suite: &&CipherSuite| PROVIDER.cipher_suites.iter().any(|ours| ours.suite() == **suite);
         if offered.iter().find(known).copied().is_some_and(is_chacha) { &self.client_order } else { &self.our_order }
     }
@@ -182,7 +182,7 @@ impl Pair {
 }
 
 /// The same certificate for everybody (TLS-04).
-struct Always(Arc<CertifiedKey>);
+pub(super) struct Always(pub(super) Arc<CertifiedKey>);
 
 impl ResolvesServerCert for Always {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -198,7 +198,7 @@ impl fmt::Debug for Always {
 
 /// The broker's clock, for rustls.
 #[derive(Debug)]
-struct TlsClock(Clock);
+pub(super) struct TlsClock(pub(super) Clock);
 
 impl TimeProvider for TlsClock {
     fn current_time(&self) -> Option<UnixTime> {

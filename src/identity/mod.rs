@@ -42,6 +42,8 @@ pub mod explain;
 #[cfg(feature = "server")]
 pub mod handshake;
 #[cfg(feature = "server")]
+pub mod https;
+#[cfg(feature = "server")]
 pub mod key;
 #[cfg(feature = "server")]
 pub mod lockout;

@@ -5,6 +5,7 @@
 //! accepted is complete base64 between two markers, bare base64, or DER;
 //! nothing is guessed.
 
+use base64ct::{Base64, Encoding};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -35,6 +36,23 @@ pub enum PemError {
     /// A private key where a certificate belongs.
     #[error("it holds a private key and no certificate; give the certificate's file")]
     PrivateKey,
+}
+
+/// Certificates as PEM, one behind the other.
+#[must_use]
+pub fn text<'c>(certificates: impl IntoIterator<Item = &'c CertificateDer<'c>>) -> String {
+    let mut text = String::new();
+    for certificate in certificates {
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        let body = Base64::encode_string(certificate);
+        // Base64 is ASCII: every cut is between characters.
+        for line in body.as_bytes().chunks(64) {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    text
 }
 
 /// Reads every certificate in `bytes`, in their order. Taken are LF, CRLF or

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::sign::{CertifiedKey, SigningKey};
-use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificate::{Certificate, CertificateFacts, Unreadable, date, unix_seconds};
 use super::pem::{self, PemError};
@@ -24,7 +24,12 @@ pub struct ServerCertificate {
     pub(super) key: Arc<CertifiedKey>,
     /// What people are told about it.
     pub facts: Arc<CertificateFacts>,
+    /// What clients verify it under, as PEM.
+    pub authorities: Arc<str>,
 }
+
+/// Where the CA of the server's certificate is looked for, beside it.
+const DEVELOPMENT_CA: &str = "server-ca.pem";
 
 /// Why the broker's certificate cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +69,14 @@ pub enum ServerCertificateError {
         path: PathBuf,
         /// What is wrong and what would work.
         problem: String,
+    },
+    /// The CA that is named has not signed the chain.
+    #[error("{path}: no certificate in it is the issuer of {subject}, where the server's chain ends; name the file of its CA (server_tls.ca)", path = path.display())]
+    Authority {
+        /// The file of the CA.
+        path: PathBuf,
+        /// Where the chain ends.
+        subject: String,
     },
     /// Key and certificate are not a pair.
     #[error("{key}: the key does not belong to the certificate in {certificate} ({subject}); give the pair that was made together", key = key.display(), certificate = certificate.display())]
@@ -109,13 +122,56 @@ impl ServerCertificate {
                 subject: facts.subject.clone(),
             });
         }
-        Ok(Self { key: Arc::new(CertifiedKey::new(chain, signing_key)), facts })
+        let authorities = authorities(certificate, &chain, None)?;
+        Ok(Self { key: Arc::new(CertifiedKey::new(chain, signing_key)), facts, authorities })
+    }
+
+    /// The same, with the CA in `path` as what clients verify it under.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds another CA.
+    pub fn with_authority(self, path: &Path) -> Result<Self, ServerCertificateError> {
+        let authorities = authorities(path, &self.key.cert, Some(path))?;
+        Ok(Self { authorities, ..self })
+    }
+}
+
+/// What clients verify `chain` under: what is in the file that is `named`, else
+/// the development CA beside the certificate, else what the chain itself has
+/// beyond its leaf. A certificate that is alone is trusted as it is.
+fn authorities(
+    certificate: &Path,
+    chain: &[CertificateDer<'static>],
+    named: Option<&Path>,
+) -> Result<Arc<str>, ServerCertificateError> {
+    let last = chain.last().and_then(|der| Certificate::read(der.clone()).ok());
+    let signs = |der: &CertificateDer<'static>| {
+        let authority = Certificate::read(der.clone()).ok();
+        authority.zip(last.as_ref()).is_some_and(|(authority, last)| last.names_as_issuer(&authority))
+    };
+    let development = certificate.with_file_name(DEVELOPMENT_CA);
+    let (path, pem) = match (named, fs::read(named.unwrap_or(&development))) {
+        (Some(path), Err(source)) => {
+            let what = "CA of the server certificate";
+            return Err(ServerCertificateError::Unreadable { path: path.to_owned(), what, source });
+        }
+        (_, pem) => (named.unwrap_or(&development), pem.unwrap_or_default()),
+    };
+    let found = pem::certificates(&pem);
+    match (found, named) {
+        (Ok(found), _) if found.iter().any(signs) => Ok(pem::text(&found).into()),
+        (Err(source), Some(_)) => Err(ServerCertificateError::Pem { path: path.to_owned(), source }),
+        (Ok(_), Some(_)) => {
+            let subject = last.map(|last| last.facts().subject.clone()).unwrap_or_default();
+            Err(ServerCertificateError::Authority { path: path.to_owned(), subject })
+        }
+        (_, None) => Ok(pem::text(chain.get(1..).filter(|rest| !rest.is_empty()).unwrap_or(chain)).into()),
     }
 }
 
 fn check_chain(
     path: &Path,
-    chain: &[rustls_pki_types::CertificateDer<'static>],
+    chain: &[CertificateDer<'static>],
     now: SystemTime,
 ) -> Result<Arc<CertificateFacts>, ServerCertificateError> {
     let mut leaf = None;

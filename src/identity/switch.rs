@@ -70,6 +70,13 @@ macro_rules! words {
 }
 
 words! {
+    /// Whom the HTTPS listener asks for a certificate.
+    AskForCertificates {
+        /// Whoever is no browser, as soon as an anchor is enabled.
+        Tools = "tools",
+        /// Nobody.
+        Never = "never",
+    }
     /// A named set of switch values.
     Profile {
         /// The design card taken literally: the CN is the ClientId.

@@ -112,7 +112,7 @@ struct Refused(Reason);
 /// (TLS-05). A client leaves its certificate out when its CA is not in the
 /// list, so the list is whole or empty: too long, or one tenant that hides
 /// its names, and it is empty.
-fn hints(snapshot: &TrustSnapshot, only: Option<&Tenant>) -> Vec<DistinguishedName> {
+pub(super) fn hints(snapshot: &TrustSnapshot, only: Option<&Tenant>) -> Vec<DistinguishedName> {
     let concerned = |tenant: &Tenant| only.is_none_or(|only| only.id == tenant.id);
     if snapshot.tenants().any(|tenant| concerned(tenant) && !tenant.switches.send_ca_names) {
         return Vec::new();
@@ -188,7 +188,7 @@ impl ClientCertVerifier for Verifier {
     }
 }
 
-fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+pub(super) fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
     Certificate::read(certificate.clone())
         .map(|certificate| SubjectPublicKeyInfoDer::from(certificate.public_key().to_vec()))
         .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))

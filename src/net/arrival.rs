@@ -16,7 +16,8 @@ use crate::identity::reason::Reason;
 use crate::identity::refusal::{Refusal, Stage};
 use crate::telemetry::metrics::Counter;
 
-use super::limits::{Admitted, Shaking};
+use super::Settings;
+use super::limits::{Admitted, Limits, Shaking};
 use super::listener::Listener;
 use super::proxy_protocol::{HeaderError, receive};
 use super::shared::Node;
@@ -35,13 +36,19 @@ pub(super) struct Accepted {
     pub(super) since: Instant,
 }
 
+/// Whose bounds hold for a connection.
+pub(super) struct Bounds<'b> {
+    pub(super) limits: &'b Limits,
+    pub(super) settings: &'b Settings,
+}
+
 /// Learns from a balancer where the client is; others are where their packets
 /// come from. Answers whether the connection goes on.
-pub(super) async fn locate(node: &Node, listener: &Listener, accepted: &mut Accepted) -> bool {
+pub(super) async fn locate(node: &Node, bounds: Bounds<'_>, listener: &Listener, accepted: &mut Accepted) -> bool {
     if !listener.is_balancer(accepted.address) {
         return true;
     }
-    let settings = node.settings.load_full();
+    let Bounds { limits, settings } = bounds;
     let mut stop = node.tasks.stop_signal();
     let header = tokio::select! {
         () = stop.stopped() => return false,
@@ -51,8 +58,8 @@ pub(super) async fn locate(node: &Node, listener: &Listener, accepted: &mut Acce
         Ok(Ok(None)) => return true,
         Ok(Ok(Some(client))) => {
             accepted.address = client;
-            let pace = node.limits.pace(client.ip(), &settings, node.clock.now());
-            match pace.and_then(|()| accepted.admitted.speak_for(&mut accepted.shaking, client.ip(), &settings)) {
+            let pace = limits.pace(client.ip(), settings, node.clock.now());
+            match pace.and_then(|()| accepted.admitted.speak_for(&mut accepted.shaking, client.ip(), settings)) {
                 Ok(()) => return true,
                 Err(reason) => {
                     Counter::ConnectionsShed.one();

@@ -25,8 +25,8 @@ use tokio::net::TcpStream;
 
 use super::Settings;
 use super::arrival::{self, Accepted};
-use super::connection::{self, Connection, Parts, linger};
-use super::control::{Command, Control, Entered};
+use super::connection::{self, Connection, Parts};
+use super::control::{Control, Entered};
 use super::limits::Admitted;
 use super::listener::Listener;
 use super::outgoing::Outgoing;
@@ -38,57 +38,12 @@ use super::terms::{connack, keep_alive, terms, will};
 use super::tls::{Read, shake};
 use super::websocket::{self, Breach, POLICY, PROTOCOL_ERROR};
 
-/// One socket from accept to the start of its driver.
-pub(super) async fn serve(node: Arc<Node>, listener: Arc<Listener>, mut accepted: Accepted) {
-    let mut stop = node.tasks.stop_signal();
-    let located = tokio::select! {
-        located = arrival::locate(&node, &listener, &mut accepted) => located,
-        () = stop.stopped() => false,
-    };
-    if !located {
-        return;
-    }
-    let entered = node.live.enter(accepted.address);
-    // A stop is announced before everybody is told: one of the two reaches us.
-    if node.tasks.is_stopping() {
-        return;
-    }
-    let control = Arc::clone(&entered.control);
-    let begin = begin(Arc::clone(&node), listener, accepted, entered);
-    let started = tokio::select! {
-        started = begin => started,
-        () = told_to_stop(&control) => return,
-    };
-    match started {
-        Ok(connection) => node.tasks.spawn("connection", *connection),
-        Err(Failed::Quietly) => {}
-        Err(Failed::Saying(socket)) => linger(socket).await,
-    }
-}
-
 /// How a connection did not come about.
 pub(super) enum Failed {
     /// There is nobody to tell.
     Quietly,
     /// The last words are on their way.
     Saying(TcpStream),
-}
-
-async fn told_to_stop(control: &Control) {
-    std::future::poll_fn(|cx| {
-        control.listen(cx.waker());
-        while let Some(command) = control.hear() {
-            // A claim by another connection is heard by the driver; trust is
-            // loaded behind the entry into the index, so nothing is missed.
-            match command {
-                Command::ShutDown => return Poll::Ready(()),
-                Command::Yield => break,
-                Command::Recheck => {}
-            }
-        }
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Makes the driver of a socket that was accepted.
@@ -108,8 +63,25 @@ pub(super) async fn begin(
     let opened = arrival::open(&node, &listener, transport, &peer, settings.connect_timeout).await;
     let transport = opened.map_err(|socket| socket.map_or(Failed::Quietly, Failed::Saying))?;
     let left = left(settings.connect_timeout, since);
+    converse(node, (transport, peer), left, Seats { entered, admitted }).await
+}
+
+/// What a connection holds of the bounds and of the live index.
+pub(super) struct Seats {
+    pub(super) entered: Entered,
+    pub(super) admitted: Admitted,
+}
+
+/// Reads CONNECT, within `limit`, and makes the driver.
+pub(super) async fn converse(
+    node: Arc<Node>,
+    (transport, peer): (Stream, Peer),
+    limit: Duration,
+    Seats { entered, admitted }: Seats,
+) -> Result<Box<Connection>, Failed> {
+    let settings = node.settings.load_full();
     let connecting = Connecting { node, transport, peer: Arc::new(peer), input: Vec::new() };
-    let (mut connecting, length) = connecting.await_connect(left, settings.max_connect_bytes).await?;
+    let (mut connecting, length) = connecting.await_connect(limit, settings.max_connect_bytes).await?;
     Counter::PacketsReceived.one();
     let packet: Vec<u8> = connecting.input.drain(..length).collect();
     connecting.connect(&packet, &settings, entered, admitted).await

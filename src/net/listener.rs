@@ -22,7 +22,7 @@ use super::arrival::Accepted;
 use super::limits::Source;
 use super::proxy_protocol::Network;
 use super::shared::Node;
-use super::{ListenerSettings, establish};
+use super::{ListenerSettings, reception};
 
 /// A socket that listens.
 pub struct Listener {
@@ -60,6 +60,11 @@ impl Listener {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The next connection, for whoever does not [`Listener::run`].
+    pub(super) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.socket.accept().await
     }
 
     /// Accepts until `tasks` is told to stop.
@@ -108,7 +113,7 @@ impl Listener {
             Ok((admitted, shaking)) => {
                 let _ = socket.set_nodelay(true);
                 let accepted = Accepted { socket, address: peer, admitted, shaking, since: node.clock.now() };
-                let begin = establish::serve(Arc::clone(node), Arc::clone(self), accepted);
+                let begin = reception::serve(Arc::clone(node), Arc::clone(self), accepted);
                 node.tasks.spawn("handshake", begin);
             }
             Err(reason) => {

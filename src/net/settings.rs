@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::identity::switch::AskForCertificates;
 use crate::mqtt::TenantId;
 use crate::telemetry::memory::Amount;
 
@@ -33,6 +34,86 @@ pub struct WebSocketSettings {
     /// Web origins whose pages may connect, beside those of the same host;
     /// `*` stands for all.
     pub origins: Vec<String>,
+}
+
+/// The HTTPS listener: REST for people and machines, and MQTT over WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpsSettings {
+    /// The address to bind; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Whom it asks for a certificate.
+    pub client_certificates: AskForCertificates,
+    /// Who has to say, by PROXY protocol 2, where its clients are.
+    pub proxies: Vec<Network>,
+    /// Web origins whose pages may open a WebSocket, beside those of the same
+    /// host; `*` stands for all.
+    pub origins: Vec<String>,
+    /// The tenant of MQTT clients whose certificate, user name and server name
+    /// name none.
+    pub default_tenant: Option<TenantId>,
+    /// Connections at most.
+    pub max_connections: usize,
+    /// Connections at most from one address; 0 = no bound.
+    pub max_connections_per_address: usize,
+    /// Connections within a second from one address; 0 = no bound.
+    pub max_connect_rate_per_address: u32,
+    /// Requests within a second from one address; 0 = no bound.
+    pub max_request_rate_per_address: u32,
+    /// Handshakes in progress at most.
+    pub max_handshakes: usize,
+    /// A handshake must end within this time.
+    pub handshake_timeout: Duration,
+    /// The head of a request must be whole within this time, counted from the
+    /// answer before it: an idle connection lives as long.
+    pub head_timeout: Duration,
+    /// A request must have been answered within this time.
+    pub request_timeout: Duration,
+    /// A client must read some of its answer within this time.
+    pub write_timeout: Duration,
+    /// Bytes of a request's head at most.
+    pub max_head_bytes: usize,
+    /// Bytes of a request's body at most, where nothing else is said.
+    pub max_body_bytes: usize,
+    /// Bytes of a list of devices at most.
+    pub max_csv_bytes: usize,
+    /// Bytes of a certificate revocation list at most.
+    pub max_crl_bytes: usize,
+}
+
+impl HttpsSettings {
+    /// Whether `other` differs at most in what a reload can change.
+    #[must_use]
+    pub fn listens_like(&self, other: &Self) -> bool {
+        self.bind == other.bind
+            && self.proxies == other.proxies
+            && self.origins == other.origins
+            && self.default_tenant == other.default_tenant
+    }
+}
+
+impl Default for HttpsSettings {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            client_certificates: AskForCertificates::Tools,
+            proxies: Vec::new(),
+            origins: Vec::new(),
+            default_tenant: None,
+            max_connections: 512,
+            max_connections_per_address: 64,
+            max_connect_rate_per_address: 0,
+            max_request_rate_per_address: 0,
+            max_handshakes: 64,
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            max_head_bytes: 16 * 1024,
+            max_body_bytes: 64 * 1024,
+            max_csv_bytes: 5 * 1024 * 1024,
+            max_crl_bytes: 8 * 1024 * 1024,
+        }
+    }
 }
 
 /// Bounds of connections, in the order in which a connection meets them.

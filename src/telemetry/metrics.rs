@@ -43,6 +43,8 @@ listed! {
         HandshakesFull r#"certus_handshakes_total{verdict="full"}"# "TLS handshakes by how they ended"
         HandshakesResumed r#"certus_handshakes_total{verdict="resumed"}"# "TLS handshakes by how they ended"
         HandshakesFailed r#"certus_handshakes_total{verdict="failed"}"# "TLS handshakes by how they ended"
+        HttpsConnections "certus_https_connections_total" "Connections accepted by the HTTPS listener"
+        HttpsShed "certus_https_connections_shed_total" "Connections that the HTTPS listener closed at once because a bound was reached"
         WebSocketsOpened "certus_websockets_opened_total" "Requests for a WebSocket answered with yes"
         SessionsOpened "certus_sessions_opened_total" "CONNECT packets answered with success"
         SessionsResumed "certus_sessions_resumed_total" "Sessions found present at CONNECT"

@@ -80,11 +80,16 @@ fn settings(directory: &Path) -> Settings {
     };
     Settings {
         listeners: vec![listener("tls", true), listener("plain", false)],
-        server_tls: ServerTls { certificate: directory.join("server.pem"), key: directory.join("server.key") },
+        server_tls: ServerTls {
+            certificate: directory.join("server.pem"),
+            key: directory.join("server.key"),
+            ca: None,
+        },
         net: certus::net::Settings::default(),
         delivery: certus::delivery::Settings::default(),
         tenants: vec![tenant],
         durability: Durability::Memory,
         slow_store: None,
+        https: None,
     }
 }

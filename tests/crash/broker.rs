@@ -34,7 +34,7 @@ impl Broker {
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--config").arg(self.home.join("config.toml"));
         command.arg("--certs-dir").arg(self.home.join("certs")).arg("--state-dir").arg(self.home.join("data"));
-        command.args(["--listen-tls", "off", "--listen-admin", "off", "--listen-plain"]);
+        command.args(["--listen-tls", "off", "--listen-https", "off", "--listen-admin", "off", "--listen-plain"]);
         command.arg(format!("127.0.0.1:{}", self.port)).env("NO_COLOR", "1");
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().map_err(|e| e.to_string())?;

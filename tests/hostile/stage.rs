@@ -114,12 +114,17 @@ fn settings(files: &tempfile::TempDir) -> broker::Settings {
     });
     broker::Settings {
         listeners: vec![listener("plain", false), listener("tls", true)],
-        server_tls: ServerTls { certificate: files.path().join("server.pem"), key: files.path().join("server.key") },
+        server_tls: ServerTls {
+            certificate: files.path().join("server.pem"),
+            key: files.path().join("server.key"),
+            ca: None,
+        },
         net: net::Settings::default(),
         delivery: delivery::Settings::default(),
         tenants: vec![lab],
         durability: Durability::Memory,
         slow_store: None,
+        https: None,
     }
 }
 

@@ -28,7 +28,17 @@ impl Process {
     fn start() -> Self {
         let files = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_certus"))
-            .args(["serve", "--listen-tls", "off", "--listen-plain", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0"])
+            .args([
+                "serve",
+                "--listen-tls",
+                "off",
+                "--listen-plain",
+                "127.0.0.1:0",
+                "--listen-https",
+                "off",
+                "--listen-admin",
+                "127.0.0.1:0",
+            ])
             .args(["--set", &format!("queues.total_bytes={QUEUED}"), "--set", "log.level=error"])
             .args(["--certs-dir", "certs", "--state-dir", "data"])
             .current_dir(files.path())

@@ -37,7 +37,7 @@ def run(t):
     ready = json.loads(body)
     t.ok((status, ready["ready"], ready["reasons"]), (200, True, []), "it is ready")
     t.ok({entry["name"]: entry["address"] for entry in ready["listeners"]},
-         {"tls": f"127.0.0.1:{broker.tls}", "plain": f"127.0.0.1:{broker.plain}"}, "it says where it listens")
+         {"tls": f"127.0.0.1:{broker.tls}", "plain": f"127.0.0.1:{broker.plain}", "https": f"127.0.0.1:{broker.https}"}, "it says where it listens")
     t.ok(ask(broker, "/nothing")[0], 404, "there is nothing else")
 
     text = ask(broker, "/metrics")[1]
@@ -47,7 +47,7 @@ def run(t):
     t.ok(families - set(described), set(), "and every number belongs to one")
 
     complete = tomllib.loads((Path(__file__).parents[2] / "config.toml").read_text())
-    keys = {f"{table}.{key}" for table in ("limits", "session", "queues") for key in complete[table]}
+    keys = {f"{table}.{key}" for table in ("limits", "session", "queues", "https") for key in complete[table]}
     t.ok(keys - set(re.findall(r'^certus_bound{key="(.+)"}', text, re.M)), set(), "every bound of config.toml is shown")
 
     live = t.live(broker, sensor, "sensor")

@@ -26,7 +26,7 @@ def run(t):
     home = t.home / "fresh"
     home.mkdir()
     tls, plain = free_port(), free_port()
-    serve = [t.binary, "serve", "--listen-tls", f"127.0.0.1:{tls}", "--listen-plain", f"127.0.0.1:{plain}", "--listen-admin", "127.0.0.1:0"]
+    serve = [t.binary, "serve", "--listen-tls", f"127.0.0.1:{tls}", "--listen-plain", f"127.0.0.1:{plain}", "--listen-admin", "127.0.0.1:0", "--listen-https", "127.0.0.1:0"]
 
     def start():
         process = Process(serve, {"NO_COLOR": "1"}, cwd=home)
@@ -74,7 +74,7 @@ def run(t):
     t.ok(t.sh("openssl", "verify", "-CAfile", certs / "device-ca.pem", certs / "pump-7.pem")[0], 0, "of the device CA")
     t.check(t.sh(t.binary, "cert", "new", "pump-7", cwd=home)[0] != 0, "and overwrites none")
 
-    any_port = Process([t.binary, "serve", "--listen-tls", "127.0.0.1:0", "--listen-plain", "off", "--listen-admin", "off"], {"NO_COLOR": "1"}, cwd=home)
+    any_port = Process([t.binary, "serve", "--listen-tls", "127.0.0.1:0", "--listen-plain", "off", "--listen-admin", "off", "--listen-https", "off"], {"NO_COLOR": "1"}, cwd=home)
     until(lambda: "ready" in any_port.out, 15)
     ports = re.findall(r"127\.0\.0\.1:(\d+)|-p (\d+)", "\n".join(any_port.out))
     t.check(ports and all(a != "0" and b != "0" for a, b in ports), "port 0 is answered with the real port", any_port.out)

@@ -57,12 +57,14 @@ impl Running {
             server_tls: ServerTls {
                 certificate: files.path().join("server.pem"),
                 key: files.path().join("server.key"),
+                ca: None,
             },
             net: net::Settings { max_inflight: 4, ..net::Settings::default() },
             delivery: delivery::Settings::default(),
             tenants: vec![TenantSettings::new(tenant, Profile::Open)],
             durability: Durability::Memory,
             slow_store: slow_store.map(str::to_owned),
+            https: None,
         };
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let entered = runtime.enter();

@@ -82,7 +82,7 @@ class Certus:
         self.home.mkdir(parents=True, exist_ok=True)
         self.certs, self.state, self.file = self.home / "certs", self.home / "data", self.home / "config.toml"
         self.ca = self.certs / "server-ca.pem"
-        self.tls, self.plain, self.admin = free_port(), free_port(), free_port()
+        self.tls, self.plain, self.admin, self.https = free_port(), free_port(), free_port(), free_port()
         self.env, self.args, self.process = {"NO_COLOR": "1", **(env or {})}, list(args), None
         if web:
             self.ws, self.wss, self.wss2 = free_port(), free_port(), free_port()
@@ -93,7 +93,8 @@ class Certus:
     def command(self):
         return [self.binary, "serve", "--config", self.file, "--certs-dir", self.certs, "--state-dir", self.state,
                 "--listen-tls", f"127.0.0.1:{self.tls}", "--listen-plain", f"127.0.0.1:{self.plain}",
-                "--listen-admin", f"127.0.0.1:{self.admin}" if self.admin else "off", *self.args]
+                "--listen-admin", f"127.0.0.1:{self.admin}" if self.admin else "off",
+                "--listen-https", f"127.0.0.1:{self.https}" if self.https else "off", *self.args]
 
     def start(self, seconds=15):
         """Returns when the broker is ready; raises with its words when it is not."""

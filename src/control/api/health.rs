@@ -27,7 +27,7 @@ pub(super) fn routes(broker: Handle) -> Router {
 }
 
 /// Whoever answers is alive.
-async fn alive() -> &'static str {
+pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 

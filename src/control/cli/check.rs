@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::broker::ServerTls;
 use crate::ca;
 use crate::clock::Clock;
 use crate::config::{Plan, Problem, load};
 use crate::identity::anchor::{Anchor, Purpose};
-use crate::identity::server_certificate::ServerCertificate;
+use crate::identity::server_certificate::{ServerCertificate, ServerCertificateError};
 use crate::identity::tenant::TenantSettings;
 use crate::identity::trust::{TrustError, TrustSnapshot};
 
@@ -34,7 +35,7 @@ pub(super) fn run(args: &settings::Args) -> Outcome {
     };
     let server_tls = &config.broker.server_tls;
     if !pending.contains(&server_tls.certificate)
-        && let Err(error) = ServerCertificate::load(&server_tls.certificate, &server_tls.key, Clock::system().wall())
+        && let Err(error) = server_certificate(server_tls)
     {
         return Outcome::wrong(error);
     }
@@ -52,6 +53,14 @@ pub(super) fn run(args: &settings::Args) -> Outcome {
         _ => say("the defaults: good"),
     }
     Outcome::Done
+}
+
+fn server_certificate(tls: &ServerTls) -> Result<ServerCertificate, ServerCertificateError> {
+    let certificate = ServerCertificate::load(&tls.certificate, &tls.key, Clock::system().wall())?;
+    match &tls.ca {
+        Some(ca) => certificate.with_authority(ca),
+        None => Ok(certificate),
+    }
 }
 
 /// What the plan wants of the development PKI.

@@ -16,7 +16,7 @@ use crate::broker::{self, Broker, StartError};
 use crate::ca;
 use crate::clock::Clock;
 use crate::config::{Config, Problem, load};
-use crate::control::api::Admin;
+use crate::control::api::{self, Admin};
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::{self, LogControl};
 
@@ -93,7 +93,7 @@ async fn serve(start: Start<'_>) -> Outcome {
         Err(error @ StartError::SlowStore(_)) => return Outcome::wrong(error),
         Err(error @ StartError::Bind { .. }) => {
             let file = start.args.sources();
-            let key = "--listen-tls, --listen-plain, --listen-ws and --listen-wss, or [listeners] in";
+            let key = "--listen-tls, --listen-plain, --listen-ws, --listen-wss and --listen-https, or [listeners] in";
             return Outcome::failed(format_args!("{error} ({key} {})", file.file().display()));
         }
         Err(error) => return Outcome::failed(error),
@@ -103,6 +103,7 @@ async fn serve(start: Start<'_>) -> Outcome {
     if let Some(admin) = admin {
         admin.serve(broker.handle(), &answering);
     }
+    api::serve(&broker.handle(), &answering);
     notify(&[NotifyState::Ready]);
     loop {
         match events.next().await {
@@ -172,6 +173,14 @@ fn reload(start: &Start<'_>, broker: &Broker) {
     notify(&[NotifyState::Ready]);
 }
 
+/// Whether HTTPS would be listened for as it is.
+fn is_place_kept(old: &Config, new: &Config) -> bool {
+    match (&old.broker.https, &new.broker.https) {
+        (Some(old), Some(new)) => old.listens_like(new),
+        (old, new) => old.is_none() == new.is_none(),
+    }
+}
+
 /// Names what the new configuration changes that only a start can change.
 fn later(old: &Config, new: &Config) {
     let changes = [
@@ -181,6 +190,7 @@ fn later(old: &Config, new: &Config) {
         ("state_dir", old.state_dir != new.state_dir),
         ("listeners.admin", old.admin != new.admin),
         ("listeners", old.broker.listeners != new.broker.listeners),
+        ("listeners.https", !is_place_kept(old, new)),
         ("queues", old.broker.delivery != new.broker.delivery),
         ("storage.slow_store", old.broker.slow_store != new.broker.slow_store),
     ];

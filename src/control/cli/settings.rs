@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Listen here for MQTT over WebSocket with TLS, at /mqtt.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen_wss: Vec<String>,
+    /// Serve REST over HTTPS here [default: 0.0.0.0:8443]; "off" for nowhere.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_https: Option<String>,
     /// Answer for health and metrics here [default: 127.0.0.1:9090]; "off" for nowhere.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen_admin: Option<String>,
@@ -122,6 +125,7 @@ impl Args {
         }
         let flags = [
             ("--state-dir", "state_dir", &self.state_dir),
+            ("--listen-https", "listeners.https", &self.listen_https),
             ("--listen-admin", "listeners.admin", &self.listen_admin),
             ("--log-level", "log.level", &self.log_level),
             ("--log-format", "log.format", &self.log_format),

@@ -80,6 +80,10 @@ impl Welcome<'_> {
     fn listening(&self, text: &mut String) {
         let _ = writeln!(text, "\nlistening on");
         for (name, address) in self.listening {
+            if name == "https" {
+                let _ = writeln!(text, "  {address:<22} REST over HTTPS, WebSocket at /mqtt");
+                continue;
+            }
             let settings = self.config.broker.listeners.iter().find(|listener| listener.name == *name);
             let tenant = settings.and_then(|listener| listener.default_tenant.as_ref());
             let tenant = self.config.broker.tenants.iter().find(|known| Some(&known.id) == tenant);

@@ -40,18 +40,7 @@ pub(in crate::net) async fn shake(
     match result {
         Ok((stream, name)) => {
             let (socket, connection) = stream.into_inner();
-            match connection.handshake_kind() {
-                Some(rustls::HandshakeKind::Resumed) => Counter::HandshakesResumed.one(),
-                _ => Counter::HandshakesFull.one(),
-            }
-            peer.server_name = name;
-            peer.chain = connection
-                .peer_certificates()
-                .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect::<Arc<[_]>>());
-            peer.tls = connection.protocol_version().map(|version| match version {
-                rustls::ProtocolVersion::TLSv1_2 => "1.2",
-                _ => "1.3",
-            });
+            describe(&mut peer, &connection, name);
             Some((Transport::tls(socket, connection), peer))
         }
         Err(error) => {
@@ -60,4 +49,20 @@ pub(in crate::net) async fn shake(
             None
         }
     }
+}
+
+/// Counts a handshake, and notes what it says of the peer.
+pub(super) fn describe(peer: &mut Peer, connection: &rustls::ServerConnection, name: Option<Arc<str>>) {
+    match connection.handshake_kind() {
+        Some(rustls::HandshakeKind::Resumed) => Counter::HandshakesResumed.one(),
+        _ => Counter::HandshakesFull.one(),
+    }
+    peer.server_name = name;
+    peer.chain = connection
+        .peer_certificates()
+        .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect::<Arc<[_]>>());
+    peer.tls = connection.protocol_version().map(|version| match version {
+        rustls::ProtocolVersion::TLSv1_2 => "1.2",
+        _ => "1.3",
+    });
 }

@@ -7,9 +7,12 @@
 //! armed the socket's write readiness.
 
 mod handshake;
+mod https;
 mod older;
 
 pub(super) use handshake::shake;
+pub use https::HttpsStream;
+pub(super) use https::{Patience, shake_https};
 
 use std::io::{self, BufRead, Write};
 use std::pin::{Pin, pin};

@@ -10,6 +10,8 @@ mod upgrade;
 
 pub(super) use frame::Breach;
 use upgrade::Rejection;
+pub(super) use upgrade::judge;
+pub use upgrade::{Agreed, NotAgreed, WebSocketRequest};
 
 use std::future::poll_fn;
 use std::io;
@@ -30,6 +32,8 @@ pub(super) const GOING_AWAY: u16 = 1001;
 pub(super) const PROTOCOL_ERROR: u16 = 1002;
 /// The client may not stay.
 pub(super) const POLICY: u16 = 1008;
+/// There is no room for the client now.
+pub(super) const TRY_AGAIN_LATER: u16 = 1013;
 
 /// A transport whose bytes travel in frames.
 #[derive(Debug)]
@@ -82,6 +86,13 @@ pub(super) async fn accept(mut transport: Transport, origins: &[String]) -> Resu
 }
 
 impl Framed {
+    /// Frames on a stream whose request another part has answered; `early` came
+    /// behind that.
+    pub(super) fn opened(transport: Transport, early: Vec<u8>) -> Self {
+        Counter::WebSocketsOpened.one();
+        Self::new(transport, early)
+    }
+
     fn new(transport: Transport, early: Vec<u8>) -> Self {
         Self { transport, decoder: Decoder::default(), early, owed: Vec::new(), breach: None, parted: false }
     }

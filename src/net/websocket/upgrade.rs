@@ -76,6 +76,13 @@ impl Rejection {
         }
     }
 
+    /// The status and the fields of the answer.
+    fn head(&self) -> (u16, Vec<(&'static str, &'static str)>) {
+        let mut lines = self.status().split("\r\n");
+        let code = lines.next().and_then(|line| line.split(' ').next()?.parse().ok());
+        (code.unwrap_or(400), lines.filter_map(|line| line.split_once(": ")).collect())
+    }
+
     /// The answer that says why.
     pub(super) fn answer(&self) -> String {
         let (status, text) = (self.status(), format!("{self}\n"));
@@ -84,6 +91,59 @@ impl Rejection {
             text.len()
         )
     }
+}
+
+/// A request that an HTTP server has read.
+#[derive(Clone, Debug)]
+pub struct WebSocketRequest<'a> {
+    /// Such as `GET`.
+    pub method: &'a str,
+    /// With the query, if there is one.
+    pub path: &'a str,
+    /// Whether it came as HTTP/1.1.
+    pub is_http_1_1: bool,
+    /// The header fields.
+    pub fields: Vec<(&'a str, &'a [u8])>,
+}
+
+/// What a good request is answered with, beside `101 Switching Protocols`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// For `Sec-WebSocket-Accept`.
+    pub accept: String,
+    /// For `Sec-WebSocket-Protocol`.
+    pub protocol: &'static str,
+}
+
+/// Why a request gets no WebSocket, as an HTTP server answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAgreed {
+    /// The status.
+    pub status: u16,
+    /// Header fields that belong to it.
+    pub fields: Vec<(&'static str, &'static str)>,
+    /// The reason and what to change.
+    pub text: String,
+}
+
+/// Judges a request that was read by an HTTP server.
+pub(in crate::net) fn judge(request: &WebSocketRequest<'_>, origins: &[String]) -> Result<Agreed, NotAgreed> {
+    let fields = request.fields.iter().take(FIELDS);
+    let mut headers: Vec<Header<'_>> = fields.map(|(name, value)| Header { name, value }).collect();
+    let mut read = Request::new(&mut headers);
+    read.method = Some(request.method);
+    read.path = Some(request.path);
+    read.version = Some(u8::from(request.is_http_1_1));
+    agree(&read, origins).map_err(|rejection| {
+        let (status, fields) = rejection.head();
+        NotAgreed { status, fields, text: rejection.to_string() }
+    })
+}
+
+fn agree(request: &Request<'_, '_>, origins: &[String]) -> Result<Agreed, Rejection> {
+    let protocol = check(request, origins)?;
+    let key = Fields(request.headers).one("sec-websocket-key").filter(|key| is_key(key)).ok_or(Rejection::Key)?;
+    Ok(Agreed { accept: accept(key), protocol })
 }
 
 /// Reads the head of a request; `None` while it is not whole. Pages of
@@ -103,12 +163,10 @@ pub(super) fn read(bytes: &[u8], origins: &[String]) -> Result<Option<Upgrade>, 
         Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(Rejection::TooLong),
         Err(error) => return Err(Rejection::Malformed(error.to_string())),
     };
-    let protocol = check(&request, origins)?;
-    let key = Fields(request.headers).one("sec-websocket-key").filter(|key| is_key(key)).ok_or(Rejection::Key)?;
+    let Agreed { accept, protocol } = agree(&request, origins)?;
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n",
-        accept(key)
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
     );
     Ok(Some(Upgrade { length, answer }))
 }
@@ -301,6 +359,28 @@ mod tests {
         );
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
+    }
+
+    #[test]
+    fn a_request_that_a_server_has_read_is_judged_as_one_that_we_read() {
+        let request = |version| WebSocketRequest {
+            method: "GET",
+            path: "/mqtt",
+            is_http_1_1: true,
+            fields: vec![
+                ("host", b"broker.lan".as_slice()),
+                ("upgrade", b"websocket"),
+                ("connection", b"keep-alive, Upgrade"),
+                ("sec-websocket-version", version),
+                ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+                ("sec-websocket-protocol", b"mqtt"),
+            ],
+        };
+        let agreed = Agreed { accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(), protocol: "mqtt" };
+        assert_eq!(judge(&request(b"13"), &[]), Ok(agreed));
+        let refused = judge(&request(b"8"), &[]).unwrap_err();
+        assert_eq!(refused.status, 426);
+        assert_eq!(refused.fields, [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Host {
             default_tenant: Some(tenant.clone()),
         };
         let server_tls =
-            ServerTls { certificate: files.path().join("server.pem"), key: files.path().join("server.key") };
+            ServerTls { certificate: files.path().join("server.pem"), key: files.path().join("server.key"), ca: None };
         let mut settings = broker::Settings {
             listeners: vec![listener],
             server_tls,
@@ -68,6 +68,7 @@ impl Host {
             tenants: vec![TenantSettings::new(tenant, Profile::Open)],
             durability: Durability::Memory,
             slow_store: None,
+            https: None,
         };
         change(&mut settings);
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
