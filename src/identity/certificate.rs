@@ -243,8 +243,9 @@ impl Parts {
         }
         check_consistency(&x509)?;
         let tbs = range_in(der, x509.tbs_certificate.as_ref());
-        let signature_algorithm =
-            der.get(tbs.end..).and_then(content).map(|content| range_in(der, content)).ok_or(Unreadable::Der)?;
+        let (algorithm, rest) = der.get(tbs.end..).and_then(|rest| element(rest, SEQUENCE)).ok_or(Unreadable::Der)?;
+        let (_, []) = element(rest, BIT_STRING).ok_or(Unreadable::Der)? else { return Err(Unreadable::Der) };
+        let signature_algorithm = range_in(der, algorithm);
         let version = u8::try_from(x509.version().0).unwrap_or(u8::MAX).saturating_add(1);
         Ok(Self(Certificate {
             der: CertificateDer::from_slice(&[]),
@@ -338,16 +339,25 @@ fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     }
 }
 
-/// The content of the DER element that `bytes` begin with.
-fn content(bytes: &[u8]) -> Option<&[u8]> {
-    let (&[_, first], rest) = bytes.split_first_chunk::<2>()?;
+const BIT_STRING: u8 = 0x03;
+const SEQUENCE: u8 = 0x30;
+
+/// The content of the DER element that `bytes` begin with, and what follows
+/// it. The parser does not look at the class of a tag, and what the signature
+/// does not cover must not be free to change: certificates are known by their
+/// fingerprint.
+fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&[found, first], rest) = bytes.split_first_chunk::<2>()?;
+    if found != tag {
+        return None;
+    }
     if first < 0x80 {
-        return rest.get(..usize::from(first));
+        return rest.split_at_checked(usize::from(first));
     }
     let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7F))?;
     if digits.is_empty() || digits.len() > 4 {
         return None;
     }
     let length = digits.iter().fold(0_usize, |length, digit| length << 8 | usize::from(*digit));
-    rest.get(..length)
+    rest.split_at_checked(length)
 }
