@@ -1,41 +1,90 @@
-//! Reading certificates from text, as people have them.
+//! Reading certificates, requests and revocation lists from text, as people
+//! have them.
 //!
 //! What lives here: a PEM reader more tolerant than OpenSSL's (TRUST-13).
 //! What does not: what is in a certificate (`certificate`). Invariant: what is
 //! accepted is complete base64 between two markers, bare base64, or DER;
 //! nothing is guessed.
 
+use std::fmt;
+
 use base64ct::{Base64, Encoding};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-/// Why a text holds no certificates.
+/// What a text should hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A certificate.
+    Certificate,
+    /// A certificate signing request (PKCS#10).
+    Request,
+    /// A certificate revocation list.
+    RevocationList,
+}
+
+impl Wanted {
+    /// The labels of its markers, without blanks; the usual one first.
+    const fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Certificate => &["CERTIFICATE", "X509CERTIFICATE"],
+            Self::Request => &["CERTIFICATEREQUEST", "NEWCERTIFICATEREQUEST"],
+            Self::RevocationList => &["X509CRL", "CRL"],
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Certificate => "CERTIFICATE",
+            Self::Request => "CERTIFICATE REQUEST",
+            Self::RevocationList => "X509 CRL",
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificate => "certificate",
+            Self::Request => "certificate request",
+            Self::RevocationList => "revocation list",
+        })
+    }
+}
+
+/// Why a text does not hold what it should.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
     /// Neither PEM, base64 nor DER.
-    #[error("it holds no certificate; expected PEM (-----BEGIN CERTIFICATE-----), bare base64 or DER")]
-    NoCertificate,
+    #[error("it holds no {0}; expected PEM (-----BEGIN {label}-----), bare base64 or DER", label = .0.label())]
+    Nothing(Wanted),
     /// A begin marker without its end.
-    #[error("certificate {number} is cut off: its -----END CERTIFICATE----- is missing")]
+    #[error("{wanted} {number} is cut off: its -----END {label}----- is missing", label = wanted.label())]
     CutOff {
+        /// What it is.
+        wanted: Wanted,
         /// Counts from 1.
         number: usize,
     },
     /// What stands between the markers is not base64.
-    #[error("certificate {number} is not valid base64; copy it again, whole")]
+    #[error("{wanted} {number} is not valid base64; copy it again, whole")]
     Base64 {
+        /// What it is.
+        wanted: Wanted,
         /// Counts from 1.
         number: usize,
     },
     /// Nothing stands between the markers.
-    #[error("certificate {number} is empty: nothing stands between its markers; copy it again, whole")]
+    #[error("{wanted} {number} is empty: nothing stands between its markers; copy it again, whole")]
     Empty {
+        /// What it is.
+        wanted: Wanted,
         /// Counts from 1.
         number: usize,
     },
-    /// A private key where a certificate belongs.
-    #[error("it holds a private key and no certificate; give the certificate's file")]
-    PrivateKey,
+    /// A private key where something public belongs.
+    #[error("it holds a private key and no {0}; give the {0}'s file")]
+    PrivateKey(Wanted),
 }
 
 /// Certificates as PEM, one behind the other.
@@ -62,14 +111,24 @@ pub fn text<'c>(certificates: impl IntoIterator<Item = &'c CertificateDer<'c>>) 
 /// # Errors
 /// Says what is missing.
 pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    if bytes.starts_with(&[0x30, 0x80 | 2]) || bytes.starts_with(&[0x30, 0x80 | 1]) {
-        return Ok(vec![CertificateDer::from(bytes.to_vec())]);
+    Ok(objects(bytes, Wanted::Certificate)?.into_iter().map(CertificateDer::from).collect())
+}
+
+/// Reads everything of the kind `wanted` in `bytes`, as [`certificates`] does.
+/// DER is taken whole, whatever follows in it.
+///
+/// # Errors
+/// Says what is missing.
+pub fn objects(bytes: &[u8], wanted: Wanted) -> Result<Vec<Vec<u8>>, PemError> {
+    // A SEQUENCE with a length of several bytes: no text begins like that.
+    if let [0x30, 0x81..=0x84, ..] = bytes {
+        return Ok(vec![bytes.to_vec()]);
     }
     let text = String::from_utf8_lossy(bytes).replace("\\r", "").replace("\\n", "\n");
     if !text.contains("-----BEGIN") {
         let body = squeeze(&text);
         let bare = !body.is_empty() && body.starts_with("MI");
-        return if bare { decode(&body, 1).map(|der| vec![der]) } else { Err(PemError::NoCertificate) };
+        return if bare { decode(&body, wanted, 1).map(|der| vec![der]) } else { Err(PemError::Nothing(wanted)) };
     }
     let mut found = Vec::new();
     let mut has_key = false;
@@ -78,15 +137,15 @@ pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemErr
         let Some((label, rest)) = section.split_once("-----") else { continue };
         let label = squeeze(label);
         has_key |= label.ends_with("PRIVATEKEY");
-        if !matches!(label.as_str(), "CERTIFICATE" | "X509CERTIFICATE") {
+        if !wanted.labels().contains(&label.as_str()) {
             continue;
         }
-        let (body, _) = rest.split_once("-----END").ok_or(PemError::CutOff { number })?;
-        found.push(decode(&squeeze(body), number)?);
+        let (body, _) = rest.split_once("-----END").ok_or(PemError::CutOff { wanted, number })?;
+        found.push(decode(&squeeze(body), wanted, number)?);
     }
     match found.is_empty() {
-        true if has_key => Err(PemError::PrivateKey),
-        true => Err(PemError::NoCertificate),
+        true if has_key => Err(PemError::PrivateKey(wanted)),
+        true => Err(PemError::Nothing(wanted)),
         false => Ok(found),
     }
 }
@@ -96,7 +155,7 @@ fn squeeze(text: &str) -> String {
 }
 
 /// Decodes base64 through the strict reader, on lines as that one wants them.
-fn decode(body: &str, number: usize) -> Result<CertificateDer<'static>, PemError> {
+fn decode(body: &str, wanted: Wanted, number: usize) -> Result<Vec<u8>, PemError> {
     let mut pem = String::with_capacity(body.len() + body.len() / 64 + 60);
     pem.push_str("-----BEGIN CERTIFICATE-----\n");
     for (index, character) in body.chars().enumerate() {
@@ -106,8 +165,8 @@ fn decode(body: &str, number: usize) -> Result<CertificateDer<'static>, PemError
         pem.push(character);
     }
     pem.push_str("\n-----END CERTIFICATE-----\n");
-    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| PemError::Base64 { number })?;
-    if der.is_empty() { Err(PemError::Empty { number }) } else { Ok(der) }
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| PemError::Base64 { wanted, number })?;
+    if der.is_empty() { Err(PemError::Empty { wanted, number }) } else { Ok(der.to_vec()) }
 }
 
 #[cfg(test)]
@@ -151,15 +210,35 @@ mod tests {
         let cut = pem().replace("-----END CERTIFICATE-----", "");
         let damaged = pem().replace("MIIB", "M*IB");
         for (text, error) in [
-            ("", PemError::NoCertificate),
-            ("hello", PemError::NoCertificate),
-            (key, PemError::PrivateKey),
-            (&request, PemError::NoCertificate),
-            (&cut, PemError::CutOff { number: 1 }),
-            (&damaged, PemError::Base64 { number: 1 }),
-            ("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", PemError::Empty { number: 1 }),
+            ("", PemError::Nothing(Wanted::Certificate)),
+            ("hello", PemError::Nothing(Wanted::Certificate)),
+            (key, PemError::PrivateKey(Wanted::Certificate)),
+            (&request, PemError::Nothing(Wanted::Certificate)),
+            (&cut, PemError::CutOff { wanted: Wanted::Certificate, number: 1 }),
+            (&damaged, PemError::Base64 { wanted: Wanted::Certificate, number: 1 }),
+            (
+                "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+                PemError::Empty { wanted: Wanted::Certificate, number: 1 },
+            ),
         ] {
             assert_eq!(certificates(text.as_bytes()), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn requests_and_revocation_lists_are_told_apart_from_certificates() {
+        let relabelled = |label: &str| pem().replace("CERTIFICATE", label);
+        for (label, wanted) in [
+            ("CERTIFICATE REQUEST", Wanted::Request),
+            ("NEW CERTIFICATE REQUEST", Wanted::Request),
+            ("X509 CRL", Wanted::RevocationList),
+        ] {
+            let text = relabelled(label);
+            for all in [Wanted::Certificate, Wanted::Request, Wanted::RevocationList] {
+                let found = objects(text.as_bytes(), all);
+                assert_eq!(found.is_ok(), all == wanted, "{label} as {all}");
+                assert!(found.is_ok() || found.unwrap_err().to_string().contains(&format!("no {all}")));
+            }
         }
     }
 

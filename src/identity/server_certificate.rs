@@ -16,7 +16,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificate::{Certificate, CertificateFacts, Unreadable, date, unix_seconds};
-use super::pem::{self, PemError};
+use super::pem::{self, PemError, Wanted};
 
 /// The broker's chain and key.
 #[derive(Clone, Debug)]
@@ -183,8 +183,10 @@ fn check_chain(
         })?;
         let _first = leaf.get_or_insert_with(|| certificate.facts());
     }
-    let facts =
-        leaf.ok_or_else(|| ServerCertificateError::Pem { path: path.to_owned(), source: PemError::NoCertificate })?;
+    let facts = leaf.ok_or_else(|| ServerCertificateError::Pem {
+        path: path.to_owned(),
+        source: PemError::Nothing(Wanted::Certificate),
+    })?;
     let now = unix_seconds(now);
     let problem = if now > facts.not_after {
         format!("expired on {}", date(facts.not_after))

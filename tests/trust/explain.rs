@@ -3,7 +3,7 @@
 use std::fs;
 
 use certus::identity::explain::{Report, explain};
-use certus::identity::pem::PemError;
+use certus::identity::pem::{PemError, Wanted};
 use certus::identity::reason::Reason;
 use certus::identity::server_certificate::ServerCertificate;
 use certus::identity::switch::Profile;
@@ -58,7 +58,7 @@ fn what_is_no_certificate_is_not_explained_away() {
     let snapshot = snapshot(&[]);
     let key = fs::read(path("leaf.key")).unwrap();
     let outcome = explain(&key, None, None, noon(), &snapshot).map(|_| ());
-    assert_eq!(outcome, Err(PemError::PrivateKey));
+    assert_eq!(outcome, Err(PemError::PrivateKey(Wanted::Certificate)));
 }
 
 /// SYS-07
