@@ -79,7 +79,7 @@ const ARROWS: &[(&str, &[Part])] = &[
                                Only("store", CONTRACT), Whole("clock"), Whole("shutdown"), Whole("telemetry")]),
     // An authority reads requests and certificates by the same words, and by the same reader of PEM, as the room that judges them.
     ("src/ca/",              &[Only("store", CONTRACT), Only("identity", &["trust", "TrustSnapshot", "principal", "Principal",
-                                   "certificate", "key", "name", "pem", "signature"]),
+                                   "certificate", "key", "name", "pem", "reason", "signature", "switch::KeyPolicy"]),
                                Whole("clock"), Whole("telemetry")]),
     ("src/platform/",        &[Whole("mqtt"), Only("store", CONTRACT), Only("identity", &["principal", "Principal"]), Whole("ca"),
                                Whole("clock"), Whole("telemetry"), Only("broker", &["Handle"])]),

@@ -52,6 +52,12 @@ fn put_lines(text: &mut String, bytes: &[u8]) {
     line.zeroize();
 }
 
+/// Base64 in one line.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    Base64::encode_string(bytes)
+}
+
 /// Reads base64 with blanks and line breaks in it.
 pub(super) fn from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let squeezed: Zeroizing<String> = Zeroizing::new(text.split_whitespace().collect());

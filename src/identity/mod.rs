@@ -66,7 +66,7 @@ mod revoked;
 #[cfg(feature = "server")]
 pub mod server_certificate;
 #[cfg(feature = "server")]
-mod signature;
+pub mod signature;
 #[cfg(feature = "server")]
 pub mod tickets;
 #[cfg(feature = "server")]

@@ -63,6 +63,19 @@ pub fn common_name(name: &X509Name<'_>) -> CommonName {
     found
 }
 
+/// Every attribute of a name in the order in which they stand in it: its short
+/// name or object identifier, and its text if it is readable as one.
+#[must_use]
+pub fn attributes(name: &X509Name<'_>) -> Vec<(String, Option<String>)> {
+    name.iter_attributes().map(|attribute| (short_name(attribute), text(attribute.attr_value()))).collect()
+}
+
+fn short_name(attribute: &AttributeTypeAndValue<'_>) -> String {
+    let oid = attribute.attr_type().to_id_string();
+    let known = SHORT_NAMES.iter().find(|(known, _)| *known == oid);
+    known.map_or(oid, |(_, short)| (*short).to_owned())
+}
+
 /// RFC 2253 order, separated by comma and blank: `CN=Plant 7 Root, O=Borealis`.
 #[must_use]
 pub fn to_text(name: &X509Name<'_>) -> String {
@@ -73,8 +86,7 @@ pub fn to_text(name: &X509Name<'_>) -> String {
 }
 
 fn attribute_text(attribute: &AttributeTypeAndValue<'_>) -> String {
-    let oid = attribute.attr_type().to_id_string();
-    let key = SHORT_NAMES.iter().find(|(known, _)| *known == oid).map_or(oid.as_str(), |(_, short)| short);
+    let key = short_name(attribute);
     let value = text(attribute.attr_value()).unwrap_or_else(|| hex(attribute.attr_value().data));
     format!("{key}={}", escape(&value))
 }

@@ -1,9 +1,9 @@
 //! Signatures under bare public keys.
 //!
-//! What lives here: the check of a certificate's signature and of a
-//! handshake's, both against a SubjectPublicKeyInfo, so that the version of
-//! the certificate around it does not matter. What does not: who is trusted
-//! (`chain`). Invariant: only the algorithms of the TLS provider count;
+//! What lives here: the check of a certificate's signature, of a handshake's
+//! and of whatever else is signed, all against a SubjectPublicKeyInfo, so that
+//! the version of the certificate around it does not matter. What does not: who
+//! is trusted (`chain`). Invariant: only the algorithms of the TLS provider count;
 //! nothing weaker than SHA-256 verifies.
 
 use std::sync::LazyLock;
@@ -45,9 +45,9 @@ const WEAK: &[(&str, &str)] = &[
     ("1.3.14.3.2.29", "SHA-1 with RSA"),
 ];
 
-/// What became of a certificate's signature.
+/// What became of a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// The issuer's key made it.
     Good,
     /// The issuer's key did not make it.
@@ -59,13 +59,45 @@ pub(super) enum Outcome {
     Unknown(String),
 }
 
+/// Something signed, in parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// The AlgorithmIdentifier in DER without its outer tag.
+    pub algorithm: &'a [u8],
+    /// The object identifier in it.
+    pub oid: &'a str,
+    /// What was signed.
+    pub message: &'a [u8],
+    /// The signature.
+    pub signature: &'a [u8],
+}
+
 /// Whether the key `issuer` (SubjectPublicKeyInfo) signed `certificate`.
 pub(super) fn check(certificate: &Certificate<'_>, issuer: &[u8]) -> Outcome {
-    let wanted = certificate.signature_algorithm();
+    let signed = Signed {
+        algorithm: certificate.signature_algorithm(),
+        oid: &certificate.signature_oid,
+        message: certificate.signed_part(),
+        signature: &certificate.signature,
+    };
+    check_signed(&signed, issuer)
+}
+
+/// Whether `issuer` issued `certificate`: it bears the issuer's name, and the
+/// issuer's key made its signature.
+#[must_use]
+pub fn is_issued_by(certificate: &Certificate<'_>, issuer: &Certificate<'_>) -> bool {
+    certificate.issuer == issuer.subject && check(certificate, issuer.public_key()) == Outcome::Good
+}
+
+/// Whether the key `key` (SubjectPublicKeyInfo) made the signature.
+#[must_use]
+pub fn check_signed(signed: &Signed<'_>, key: &[u8]) -> Outcome {
     let mut known = false;
-    for algorithm in ALGORITHMS.all.iter().filter(|algorithm| algorithm.signature_alg_id().as_ref() == wanted) {
+    for algorithm in ALGORITHMS.all.iter().filter(|algorithm| algorithm.signature_alg_id().as_ref() == signed.algorithm)
+    {
         known = true;
-        match verify(issuer, *algorithm, certificate.signed_part(), &certificate.signature) {
+        match verify(key, *algorithm, signed.message, signed.signature) {
             Ok(()) => return Outcome::Good,
             Err(error) if is_other_key_type(&error) => {}
             Err(_) => return Outcome::Bad,
@@ -74,9 +106,9 @@ pub(super) fn check(certificate: &Certificate<'_>, issuer: &[u8]) -> Outcome {
     if known {
         return Outcome::Bad;
     }
-    match WEAK.iter().find(|(oid, _)| *oid == certificate.signature_oid) {
+    match WEAK.iter().find(|(oid, _)| *oid == signed.oid) {
         Some((_, name)) => Outcome::Weak(name),
-        None => Outcome::Unknown(certificate.signature_oid.clone()),
+        None => Outcome::Unknown(signed.oid.to_owned()),
     }
 }
 

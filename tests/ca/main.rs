@@ -6,4 +6,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod issuing;
+mod proofs;
+mod requests;
 mod workshop;
