@@ -135,6 +135,23 @@ fn an_entry_says_where_it_is_durable_until_it_is() {
     assert_eq!(read(&*store, ONE, 0, 9)[0].position, Position::NONE);
 }
 
+/// It was refused as a twin of one that had ended, if that one had reached the
+/// index before it ended.
+#[test]
+fn a_publication_that_was_finished_may_come_again_wherever_it_lay() {
+    for sparse in [false, true] {
+        let store = Running::new(small(Level::Os));
+        append(&*store, [enqueue(ONE, 0, 6), enqueue(ONE, 1, 7)]);
+        store.snapshot(&mut std::io::sink()).unwrap();
+        append(&*store, [if sparse { advance(ONE, 0, &[1]) } else { advance(ONE, 2, &[]) }]);
+        if sparse {
+            store.snapshot(&mut std::io::sink()).unwrap();
+        }
+        append(&*store, [enqueue(ONE, 2, 7), enqueue(ONE, 3, 7)]);
+        assert_eq!(seqs(&*store, ONE), if sparse { vec![0, 2] } else { vec![2] });
+    }
+}
+
 /// A message that many wait for is stored once, and gone when the last has it.
 #[test]
 fn a_shared_body_lasts_as_long_as_one_queue_wants_it() {

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::mqtt::MessageId;
 use crate::store::intervals::Intervals;
@@ -83,26 +83,28 @@ struct Hot {
     last: Position,
 }
 
-/// The publications that a queue took lately.
+/// The publications that a queue took lately, with their numbers.
 #[derive(Debug, Default)]
 struct Names {
-    held: HashSet<MessageId, RandomState>,
+    held: HashMap<MessageId, u64, RandomState>,
     /// The oldest first; those that are finished too.
-    order: VecDeque<MessageId>,
+    order: VecDeque<(MessageId, u64)>,
 }
 
 impl Names {
-    /// Whether `name` is new.
-    fn insert(&mut self, name: MessageId) -> bool {
-        if !self.held.insert(name) {
+    /// Whether `name` is new, or the entry that had it is finished.
+    fn insert(&mut self, name: MessageId, seq: u64, is_finished: impl FnOnce(u64) -> bool) -> bool {
+        if self.held.get(&name).is_some_and(|&held| !is_finished(held)) {
             return false;
         }
+        self.held.insert(name, seq);
         if self.order.len() >= NAMES
-            && let Some(oldest) = self.order.pop_front()
+            && let Some((oldest, seq)) = self.order.pop_front()
+            && self.held.get(&oldest) == Some(&seq)
         {
             self.held.remove(&oldest);
         }
-        self.order.push_back(name);
+        self.order.push_back((name, seq));
         true
     }
 }
@@ -276,7 +278,8 @@ impl Shard {
             queue.hot = None;
             return;
         }
-        let (names, holes) = (std::mem::take(&mut hot.names), std::mem::take(&mut hot.holes));
+        let (mut names, holes) = (std::mem::take(&mut hot.names), std::mem::take(&mut hot.holes));
+        names.held.retain(|_, seq| *seq >= queue.wanted && !hot.finished.contains(*seq));
         **hot = Hot { names, holes, last: hot.last, ..Hot::default() };
         self.warm.push_back(session);
         if self.warm.len() > WARM
@@ -323,7 +326,8 @@ impl Queue {
             return Verdict::Known;
         }
         hot.holes.remove(seq);
-        if !hot.names.insert(entry.message.id) {
+        let Hot { names, finished, .. } = hot;
+        if !names.insert(entry.message.id, seq, |held| held < wanted || finished.contains(held)) {
             hot.finished.insert(seq);
             return Verdict::Twin;
         }
