@@ -53,8 +53,7 @@ tables! {
     Subscriptions = 2,
     /// Retained messages by tenant and topic.
     Retained = 3,
-    /// Wills of persistent sessions, by session.
-    Wills = 4,
+    // 4 was never written.
     /// Trust anchors by tenant and fingerprint.
     TrustAnchors = 16,
     /// Accounts by tenant and name.

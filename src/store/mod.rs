@@ -36,7 +36,8 @@ mod slow;
 
 pub use batch::{Batch, Op, QueueEntry, Queued, Row, SessionUid, StoredMessage, Table};
 pub use embedded::{
-    CopyError, Damage, Directory, Disk, EmbeddedStore, Level, LogFile, OpenError, Opened, Report, Settings,
+    CopyError, Damage, Directory, Disk, EmbeddedStore, Level, LogFile, OpenError, Opened, Part, Report, Salvaged,
+    Settings,
 };
 pub use memory::{Contents, MemoryStore, QueueContents};
 pub use record::{Malformed, VERSION};
@@ -71,7 +72,7 @@ pub enum StoreError {
     #[error("a key of {0} bytes is longer than the store can hold")]
     KeyTooLong(usize),
     /// The medium failed.
-    #[error("the store could not be read: {0}")]
+    #[error("the store could not be read: {0}; if that stays, stop the broker and run `certus store salvage`")]
     Io(String),
 }
 

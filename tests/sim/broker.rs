@@ -296,7 +296,7 @@ fn write(entry: &QueueEntry, packet_id: NonZeroU16, dup: bool, version: Version,
 
 /// A change that changes nothing.
 fn probe() -> Op {
-    Op::Delete { table: Table::Wills, key: Vec::new() }
+    Op::Delete { table: Table::Audit, key: Vec::new() }
 }
 
 fn remembered(session: SessionUid, change: Change) -> Op {

@@ -55,7 +55,7 @@ struct Moment {
 fn live(batches: &[Batch], settings: Settings, keep_every: usize) -> (Vec<Event>, Vec<Moment>) {
     let (disk, directory) = (ForgetfulDisk::default(), Arc::new(scratch()));
     let mut store = Running::on(Arc::clone(&directory), Arc::new(disk.clone()), settings);
-    let mut moments = vec![Moment { events: 0, durable: 0, index: Some(store.killed()) }];
+    let mut moments = vec![Moment { events: disk.history().len(), durable: 0, index: Some(store.killed()) }];
     for (index, batch) in batches.iter().enumerate() {
         let position = store.append(batch.clone()).unwrap();
         let appended = disk.history().len();

@@ -119,7 +119,7 @@ impl Model {
 fn ops() -> impl Strategy<Value = Op> {
     let session = || prop::sample::select(vec![1, 65, 2]).prop_map(SessionUid);
     let key = || prop::sample::select(vec!["", "a", "a/b", "b"]).prop_map(|key| key.as_bytes().to_vec());
-    let table = || prop::sample::select(vec![Table::Sessions, Table::Subscriptions, Table::Retained, Table::Wills]);
+    let table = || prop::sample::select(vec![Table::Sessions, Table::Subscriptions, Table::Retained, Table::Audit]);
     prop_oneof![
         8 => (session(), 0..12_u64, 0..10_u64).prop_map(|(session, seq, counter)| enqueue(session, seq, counter)),
         3 => (session(), 0..9_u64, vec(0..14_u64, 0..3)).prop_map(|(session, up_to, sparse)| advance(session, up_to, &sparse)),

@@ -155,10 +155,10 @@ suite! {
         }
 
         fn a_batch_happens_in_its_order(store: &dyn Store) {
-            append(store, [put(Table::Wills, "k", "1"), put(Table::Wills, "k", "2"), enqueue(ONE, 0, 0), advance(ONE, 1, &[])]);
-            append(store, [put(Table::Wills, "j", "1"), Op::Delete { table: Table::Wills, key: "j".into() }]);
-            assert_eq!(store.get(Table::Wills, b"k").unwrap(), Some(b"2".to_vec()));
-            assert_eq!(store.get(Table::Wills, b"j").unwrap(), None);
+            append(store, [put(Table::Audit, "k", "1"), put(Table::Audit, "k", "2"), enqueue(ONE, 0, 0), advance(ONE, 1, &[])]);
+            append(store, [put(Table::Audit, "j", "1"), Op::Delete { table: Table::Audit, key: "j".into() }]);
+            assert_eq!(store.get(Table::Audit, b"k").unwrap(), Some(b"2".to_vec()));
+            assert_eq!(store.get(Table::Audit, b"j").unwrap(), None);
             assert!(seqs(store, ONE).is_empty());
         }
 
@@ -167,7 +167,7 @@ suite! {
             append(store, [Op::Delete { table: Table::Sessions, key: "k".into() }]);
             let value = |table| store.get(table, b"k").unwrap().map(|value| String::from_utf8(value).unwrap());
             assert_eq!(value(Table::Sessions), None);
-            assert_eq!(value(Table::Wills), None);
+            assert_eq!(value(Table::Audit), None);
             assert_eq!(value(Table::Retained).as_deref(), Some("r"));
             assert_eq!(value(Table::Subscriptions).as_deref(), Some("u"));
         }

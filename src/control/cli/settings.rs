@@ -103,9 +103,15 @@ fn plan(sources: &Sources) -> Result<Plan, Problems> {
 }
 
 impl Args {
-    /// As [`Where::plan`].
-    pub(super) fn plan(&self) -> Result<Plan, Problems> {
-        plan(&self.sources())
+    /// As [`Where::plan`], for work on what lies in `state_dir`: a value that
+    /// is wrong there would be another place.
+    pub(super) fn plan_of_store(&self) -> Result<Plan, Problems> {
+        let sources = self.sources();
+        let is_about_it = |key: &str| key.is_empty() || key == "state_dir" || key.starts_with("storage");
+        match load(&sources, |_| Ok(Vec::new())) {
+            Err(problems) if problems.0.iter().any(|problem| is_about_it(&problem.key)) => Err(problems),
+            _ => plan(&sources),
+        }
     }
 
     /// Flags, variables and file, as this process sees them.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::broker::Durability;
-use crate::store::{CopyError, EmbeddedStore, OpenError, Opened};
+use crate::store::{self, CopyError, EmbeddedStore, OpenError, Opened, Salvaged};
 
 use super::{Outcome, complain, say, settings};
 
@@ -23,6 +23,7 @@ use super::{Outcome, complain, say, settings};
   certus store export backup.certus             one file, checked when it is read
   certus store export - | ssh host 'cat > backup.certus'
   certus store import backup.certus --state-dir new
+  certus store salvage                          make a new index of what can be read of a damaged one
 
 The broker must not run. As a start does, each command first takes in what the
 log holds, and sets aside and reports what is damaged. Exit code 1 when
@@ -51,6 +52,11 @@ enum Command {
         #[command(flatten)]
         place: settings::Args,
     },
+    /// Make a new index of what can be read of a damaged one, which is kept.
+    Salvage {
+        #[command(flatten)]
+        place: settings::Args,
+    },
     /// Fill an empty store from such a file.
     Import {
         /// The file.
@@ -63,9 +69,10 @@ enum Command {
 pub(super) fn run(args: &Args) -> Outcome {
     let (Command::Check { place }
     | Command::Compact { place }
+    | Command::Salvage { place }
     | Command::Export { place, .. }
     | Command::Import { place, .. }) = &args.command;
-    let durability = match place.plan() {
+    let durability = match place.plan_of_store() {
         Ok(plan) => plan.durability,
         Err(problems) => return Outcome::wrong(problems),
     };
@@ -77,6 +84,9 @@ pub(super) fn run(args: &Args) -> Outcome {
         let directory = directory.display();
         return Outcome::wrong(format_args!("there is no store in {directory}; name its state_dir with --state-dir"));
     }
+    if matches!(args.command, Command::Salvage { .. }) {
+        return salvage(&directory, settings);
+    }
     let opened = match EmbeddedStore::open(&directory, settings) {
         Ok(opened) => opened,
         Err(error @ OpenError::Locked { .. }) => return Outcome::wrong(error),
@@ -86,11 +96,12 @@ pub(super) fn run(args: &Args) -> Outcome {
     let done = match &args.command {
         Command::Check { .. } => check(&opened.store, &directory),
         Command::Compact { .. } => compact(&opened.store),
+        Command::Salvage { .. } => Outcome::Done,
         Command::Export { file, .. } => export(&opened.store, file),
         Command::Import { file, .. } => import(&opened.store, file),
     };
     match done {
-        Outcome::Done if !is_whole => Outcome::failed("the store's log is damaged; see above"),
+        Outcome::Done if !is_whole => Outcome::failed("the store is damaged; see above"),
         done => done,
     }
 }
@@ -126,8 +137,29 @@ fn check(store: &Arc<EmbeddedStore>, directory: &Path) -> Outcome {
             Outcome::Done
         }
         faults => Outcome::failed(format_args!(
-            "{faults} faults; what is not damaged can be saved with `certus store export`"
+            "{faults} faults; `certus store salvage` makes a new index without them, and keeps this one"
         )),
+    }
+}
+
+fn salvage(directory: &Path, settings: store::Settings) -> Outcome {
+    let salvaged = match EmbeddedStore::salvage(directory, settings.clone()) {
+        Ok(salvaged) => salvaged,
+        Err(error @ OpenError::Locked { .. }) => return Outcome::wrong(error),
+        Err(error) => return Outcome::failed(error),
+    };
+    let Salvaged { records, holes, damaged, opened, kept_as } = salvaged;
+    say(format_args!("{records} records read, {damaged} of them damaged, {holes} stretches that cannot be read"));
+    if !opened {
+        complain("the old index could not be opened at all: only what the log holds is left");
+    }
+    say(format_args!("the old index is kept in {}; remove it when nothing of it is wanted", kept_as.display()));
+    match EmbeddedStore::open(directory, settings) {
+        Ok(opened) => {
+            told(&opened);
+            check(&opened.store, directory)
+        }
+        Err(error) => Outcome::failed(error),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,16 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// It cannot be read.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+
+    /// The first bytes of a file, at most so many.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn beginning(&self, name: &str, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut found = self.read(name)?;
+        found.truncate(bytes);
+        Ok(found)
+    }
 
     /// Makes an empty file whose name outlives a crash. `spare` may be taken
     /// for it: its bytes are zeros.
@@ -119,6 +129,12 @@ impl Disk for Directory {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         std::fs::read(self.path.join(name))
+    }
+
+    fn beginning(&self, name: &str, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut found = Vec::new();
+        File::open(self.path.join(name))?.take(bytes as u64).read_to_end(&mut found)?;
+        Ok(found)
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>> {

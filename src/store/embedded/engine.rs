@@ -13,7 +13,7 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
-use super::{OpenError, Settings};
+use super::Settings;
 use crate::store::record::{self, Malformed};
 use crate::store::{SessionUid, StoreError, Table};
 
@@ -34,7 +34,7 @@ pub(super) const LONGEST_KEY: usize = 65_535 - 2;
 
 /// The first byte of what the store says of itself.
 pub(super) const META: u8 = b'M';
-/// The last group that the index holds.
+/// The last group that the index holds. `journal` looks for it too.
 pub(super) const APPLIED: &[u8] = b"Mapplied";
 /// How often the store was opened.
 pub(super) const EPOCH: &[u8] = b"Mepoch";
@@ -100,8 +100,7 @@ impl Changes {
 }
 
 impl Engine {
-    pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
-        let broken = |error: fjall::Error| OpenError::Engine { path: path.to_owned(), error: error.to_string() };
+    pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self, StoreError> {
         let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().clamp(1, 4));
         let database = Database::builder(path)
             .cache_size(settings.cache_bytes)
@@ -110,9 +109,9 @@ impl Engine {
             // Its journal goes to the operating system with every commit, and is
             // synced at checkpoints: what is synced sooner is the log.
             .open()
-            .map_err(broken)?;
+            .map_err(failed)?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(settings.memtable_bytes);
-        let keyspace = database.keyspace(KEYSPACE, options).map_err(broken)?;
+        let keyspace = database.keyspace(KEYSPACE, options).map_err(failed)?;
         Ok(Self { database, keyspace })
     }
 
@@ -133,6 +132,13 @@ impl Engine {
     /// Whether a commit now would have to wait for the engine's own workers.
     pub(super) fn is_behind(&self) -> bool {
         self.keyspace.sealed_memtable_count() >= 3 || self.keyspace.l0_table_count() >= 20
+    }
+
+    /// Waits until a commit would not.
+    pub(super) fn wait_until_ready(&self) {
+        while self.is_behind() {
+            std::thread::park_timeout(super::keeper::SOON);
+        }
     }
 
     /// Makes every commit durable.

@@ -9,7 +9,7 @@ use std::ops::Bound;
 
 use super::engine::{META, first_of, kind, number_of};
 use super::{EmbeddedStore, keeper};
-use crate::store::record::{Head, Malformed, Outline, VERSION, read_message, unsealed};
+use crate::store::record::{Head, Malformed, Outline, read_message, unsealed};
 use crate::store::{StoreError, Table};
 
 /// So many findings are told in words; all are counted.
@@ -113,7 +113,8 @@ impl Inspection {
             Some(kind::SHARES) => self.bodies.entry(number()?).or_default().1 = unsealed(key, value)?.number()?,
             Some(kind::ROW) => {
                 unsealed(key, value)?;
-                let table = key.get(1).copied().and_then(Table::from_code).ok_or(Malformed::Newer(VERSION + 1))?;
+                let code = *key.get(1).ok_or(Malformed::Field("key"))?;
+                let table = Table::from_code(code).ok_or(Malformed::NewerTable(code))?;
                 *self.report.rows.entry(table).or_default() += 1;
             }
             Some(META) => drop(unsealed(key, value)?.number()?),

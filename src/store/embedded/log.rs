@@ -27,7 +27,7 @@ fn name_of(first: u64) -> String {
     format!("{first:020}.log")
 }
 
-fn first_of(name: &str) -> Option<u64> {
+pub(super) fn first_of(name: &str) -> Option<u64> {
     name.strip_suffix(".log").filter(|digits| digits.len() == 20)?.parse().ok()
 }
 
@@ -132,9 +132,20 @@ fn sum_of(first: u64, number: u64, length: u32, payload: &[u8]) -> u32 {
     checksum(&[a.as_slice(), &b, &[c, d, e, f]].concat(), payload)
 }
 
-/// Bytes of the log that cannot be read, and what was done.
+/// Which part of the store is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The log.
+    Log,
+    /// The journal of the index.
+    Index,
+}
+
+/// Bytes that cannot be read, and what was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
+    /// Of what.
+    pub part: Part,
     /// The file.
     pub file: String,
     /// Where they begin.
@@ -143,18 +154,30 @@ pub struct Damage {
     pub bytes: u64,
     /// Where they were put.
     pub kept_as: String,
-    /// Whether groups that were durable may be among them: more of the log
-    /// follows, or a group was numbered past them.
+    /// Whether something that was durable may be among them: more of the file
+    /// follows, or a group was numbered past them, or the log holds it no more.
     pub is_a_gap: bool,
+}
+
+impl Damage {
+    /// All files of the log are gone.
+    pub(super) fn of_no_log() -> Self {
+        let (file, kept_as) = ("all its files, which are missing,".to_owned(), "nothing".to_owned());
+        Self { part: Part::Log, file, offset: 0, bytes: 0, kept_as, is_a_gap: true }
+    }
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, offset, bytes, kept_as, is_a_gap } = self;
-        let what = if *is_a_gap { "what was acknowledged may be lost" } else { "nothing of it was acknowledged" };
+        let Self { part, file, offset, bytes, kept_as, is_a_gap } = self;
+        let (part, harmless) = match part {
+            Part::Log => ("log", "nothing of it was acknowledged"),
+            Part::Index => ("index", "the log holds it too"),
+        };
+        let what = if *is_a_gap { "what was acknowledged may be lost" } else { harmless };
         write!(
             f,
-            "{bytes} bytes of the store's log cannot be read, from {offset} of {file} on ({what}); kept as {kept_as}"
+            "{bytes} bytes of the store's {part} cannot be read, from {offset} of {file} on ({what}); kept as {kept_as}"
         )
     }
 }
@@ -198,7 +221,12 @@ pub(super) fn read<E: From<LogError>>(
         let name = name_of(first);
         let bytes = disk.read(&name).map_err(|error| LogError::Io(name.clone(), error))?;
         let is_last = index + 1 == firsts.len();
-        let mut offset = if check_header(&name, &bytes, first)? { HEADER } else { 0 };
+        let mut offset = if check_header(&name, &bytes, first)?.is_some() { HEADER } else { 0 };
+        if offset > 0 && first > found.next {
+            // Files are begun when all before them is durable.
+            found.missing.push((found.next, first));
+            found.next = first;
+        }
         while offset > 0
             && let Some((number, payload)) = group_at(&bytes, offset, first)
         {
@@ -217,7 +245,7 @@ pub(super) fn read<E: From<LogError>>(
             let kept_as = kept_as.unwrap_or_else(|error| format!("nowhere ({error})"));
             let is_a_gap = !is_last || holds_a_group(rest, first, found.next);
             let (offset, bytes) = (offset as u64, rest.len() as u64);
-            found.damage.push(Damage { file: name.clone(), offset, bytes, kept_as, is_a_gap });
+            found.damage.push(Damage { part: Part::Log, file: name.clone(), offset, bytes, kept_as, is_a_gap });
         }
         found.files.push(name);
     }
@@ -236,20 +264,49 @@ fn holds_a_group(bytes: &[u8], first: u64, next: u64) -> bool {
     offsets.any(|(offset, _)| group_at(bytes, offset, first).is_some())
 }
 
-/// Whether the file has a header that can be read. A file whose header never
+/// What the headers of the log say, before anything of it is read.
+#[derive(Debug, Default)]
+pub(super) struct Headers {
+    /// The highest epoch in which a file was begun.
+    pub(super) epoch: u32,
+    /// The first group that may be there.
+    pub(super) begins: Option<u64>,
+}
+
+impl Headers {
+    pub(super) fn of(disk: &dyn Disk) -> Result<Self, LogError> {
+        let names = disk.names().map_err(|error| LogError::Io("the log".to_owned(), error))?;
+        let mut headers = Self::default();
+        for (name, first) in names.iter().filter_map(|name| Some((name, first_of(name)?))) {
+            let bytes = disk.beginning(name, HEADER).map_err(|error| LogError::Io(name.clone(), error))?;
+            if let Some(epoch) = check_header(name, &bytes, first)? {
+                headers.epoch = headers.epoch.max(epoch);
+                headers.begins = Some(headers.begins.map_or(first, |begins| begins.min(first)));
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// The epoch in a file's header, if it can be read. A file whose header never
 /// reached the disk holds no group that did.
-fn check_header(name: &str, bytes: &[u8], first: u64) -> Result<bool, LogError> {
-    let Some(found) = bytes.first_chunk::<HEADER>() else { return Ok(false) };
+fn check_header(name: &str, bytes: &[u8], first: u64) -> Result<Option<u32>, LogError> {
+    let Some(found) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
     let [.., a, b, c, d] = *found;
     let fields = found.get(..HEADER - 4).unwrap_or_default();
     if checksum(b"log", fields) != u32::from_le_bytes([a, b, c, d]) {
-        return Ok(false);
+        return Ok(None);
     }
     match found {
         [b'C', b'E', b'R', b'T', b'U', b'S', b'L', b'G', version, ..] if *version > VERSION => {
             Err(LogError::Newer(name.to_owned(), *version))
         }
-        _ => Ok(fields.starts_with(MAGIC) && fields.get(16..24) == Some(first.to_le_bytes().as_slice())),
+        [b'C', b'E', b'R', b'T', b'U', b'S', b'L', b'G', _, _, _, _, a, b, c, d, number @ ..]
+            if number.starts_with(&first.to_le_bytes()) =>
+        {
+            Ok(Some(u32::from_le_bytes([*a, *b, *c, *d])))
+        }
+        _ => Ok(None),
     }
 }
 

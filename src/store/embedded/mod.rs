@@ -22,13 +22,16 @@ mod disk;
 mod engine;
 mod fold;
 mod inspect;
+mod journal;
 mod keeper;
 mod log;
 mod open;
 mod pending;
 mod read;
 mod rows;
+mod salvage;
 mod settings;
+mod tables;
 
 use std::ops::{Bound, Range};
 use std::path::PathBuf;
@@ -39,8 +42,9 @@ use std::task::{Context, Poll, Waker};
 pub use copy::CopyError;
 pub use disk::{Directory, Disk, LogFile};
 pub use inspect::Report;
-pub use log::Damage;
+pub use log::{Damage, Part};
 pub use open::{OpenError, Opened};
+pub use salvage::Salvaged;
 pub use settings::{Level, Settings};
 
 use commits::{Commits, Demand};

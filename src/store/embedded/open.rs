@@ -9,6 +9,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
@@ -18,13 +19,16 @@ use super::commits::Commits;
 use super::disk::{Directory, Disk};
 use super::engine::{self, Changes, DEAD, EPOCH, Engine, key_of, kind, number_of};
 use super::fold::{Fold, Writer};
-use super::log::{self, Damage, LogError, LogWriter};
+use super::journal;
+use super::log::{self, Damage, Headers, LogError, LogWriter};
 use super::pending::Pending;
 use super::rows::Rows;
+use super::salvage::SALVAGED;
 use super::settings::Settings;
+use super::tables::{self, Broken};
 use super::{EmbeddedStore, hold};
 use crate::store::record::{GroupReader, Head, Malformed, VERSION};
-use crate::store::{SessionUid, StoreError};
+use crate::store::{SessionUid, StoreError, Table};
 use crate::telemetry::metrics::Counter;
 
 const LOG: &str = "log";
@@ -65,6 +69,17 @@ pub enum OpenError {
         /// Its format.
         found: u32,
     },
+    /// A newer version made a table of it.
+    #[error(
+        "the store in {} holds table {table}, which this version does not know; start the version that wrote it, and move with `certus store export`",
+        .path.display()
+    )]
+    NewerTable {
+        /// Which.
+        path: PathBuf,
+        /// The table's code.
+        table: u8,
+    },
     /// The directory holds something else.
     #[error("{} holds files that are not a store of certus; name another state_dir", .path.display())]
     Foreign {
@@ -73,7 +88,7 @@ pub enum OpenError {
     },
     /// The index cannot be opened.
     #[error(
-        "the store's index in {} cannot be opened: {error}; `certus store check` says more",
+        "the store's index in {} cannot be opened: {error}; `certus store salvage` makes a new index of what can be read, and keeps this one",
         .path.display()
     )]
     Engine {
@@ -81,6 +96,17 @@ pub enum OpenError {
         path: PathBuf,
         /// What it said.
         error: String,
+    },
+    /// A file of the index is not what was written.
+    #[error(
+        "the store's index is damaged: {}: {what}; `certus store salvage` makes a new index of what can be read, and keeps this one",
+        .file.display()
+    )]
+    Damaged {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
     },
     /// The log cannot be read.
     #[error("the store's log in {} cannot be read: {error}", .path.display())]
@@ -142,8 +168,18 @@ impl Lock {
     }
 }
 
+impl LogError {
+    pub(super) fn of(self, directory: &Path) -> OpenError {
+        OpenError::Log { path: log_of(directory), error: self.to_string() }
+    }
+}
+
+pub(super) fn log_of(directory: &Path) -> PathBuf {
+    directory.join(LOG)
+}
+
 /// Looks at the format of a store; one that is new is given ours.
-fn check_format(directory: &Path) -> Result<(), OpenError> {
+pub(super) fn check_format(directory: &Path) -> Result<(), OpenError> {
     let path = directory.join(FORMAT);
     let broken = |error| OpenError::Directory { path: path.clone(), error };
     let text = match std::fs::read_to_string(&path) {
@@ -202,20 +238,32 @@ impl EmbeddedStore {
     }
 
     fn open_locked(directory: &Path, disk: Arc<dyn Disk>, settings: Settings, lock: Lock) -> Result<Opened, OpenError> {
-        let engine = Engine::open(&directory.join(INDEX), &settings)?;
-        let wrong = |error: StoreError| OpenError::Engine { path: directory.join(INDEX), error: error.to_string() };
-        let epoch = raise_epoch(&engine).map_err(wrong)?;
+        let headers = Headers::of(&*disk).map_err(|error| error.of(directory))?;
+        let (engine, mended) = open_index(directory, &*disk, &headers, &settings)?;
+        let wrong = |error: StoreError| index_fault(directory, error.to_string());
+        if let Some(table) = unknown_table(&engine).map_err(wrong)? {
+            return Err(OpenError::NewerTable { path: directory.to_owned(), table });
+        }
+        let epoch = raise_epoch(&engine, headers.epoch).map_err(wrong)?;
         let next_body = AtomicU64::new(u64::from(epoch) << 40);
         let dead = engine.view().number(DEAD).map_err(|error| wrong(error.into()))?.unwrap_or(0).into();
         let writer = Writer { epoch, next_body: &next_body, dead: &dead };
         let replayed = replay(&engine, &*disk, &settings, &writer);
-        let (found, groups) = replayed.map_err(|error| error.of(directory))?;
+        let (mut found, groups) = replayed.map_err(|error| error.of(directory))?;
+        let is_a_gap = !found.missing.is_empty();
+        if found.files.is_empty() && epoch > 1 {
+            found.damage.push(Damage::of_no_log());
+        }
+        found
+            .damage
+            .extend(mended.into_iter().map(|damage| Damage { is_a_gap: damage.is_a_gap || is_a_gap, ..damage }));
         engine.checkpoint().map_err(wrong)?;
         let broken = |error| OpenError::Directory { path: directory.join(LOG), error };
-        for name in &found.files {
-            disk.remove(name).map_err(broken)?;
-        }
+        // A log without any file is one that somebody took away.
+        let (empty, old): (Vec<_>, _) = found.files.iter().partition(|name| log::first_of(name) == Some(found.next));
+        empty.into_iter().try_for_each(|name| disk.remove(name)).map_err(broken)?;
         let log = LogWriter::begin(Arc::clone(&disk), found.next, epoch, settings.segment_bytes).map_err(broken)?;
+        old.into_iter().try_for_each(|name: &String| disk.remove(name)).map_err(broken)?;
         let pending = Pending::default();
         know_heads(&engine, &pending).map_err(wrong)?;
         Counter::StoreDamagedBytes.add(found.damage.iter().map(|damage| damage.bytes).sum());
@@ -251,9 +299,64 @@ impl EmbeddedStore {
     }
 }
 
-/// Every start has an epoch of its own, durable before anything is named by it.
-fn raise_epoch(engine: &Engine) -> Result<u32, StoreError> {
-    let epoch = engine.view().number(EPOCH)?.unwrap_or(0) + 1;
+/// Opens the index once what a crash or a disk did to it is known.
+fn open_index(
+    directory: &Path,
+    disk: &dyn Disk,
+    headers: &Headers,
+    settings: &Settings,
+) -> Result<(Engine, Vec<Damage>), OpenError> {
+    let broken = |error| OpenError::Directory { path: directory.to_owned(), error };
+    let (index, salvaged) = (directory.join(INDEX), directory.join(SALVAGED));
+    if !index.exists() && salvaged.exists() {
+        std::fs::rename(salvaged, &index).map_err(broken)?;
+    }
+    match tables::look(&index).map_err(broken)? {
+        tables::Found::Sound => {}
+        tables::Found::Unmade if headers.begins.unwrap_or(1) <= 1 => std::fs::remove_dir_all(&index).map_err(broken)?,
+        tables::Found::Unmade => {
+            return Err(index_fault(directory, "it was not made to the end".to_owned()));
+        }
+        tables::Found::Broken(Broken { file, what }) => {
+            return Err(OpenError::Damaged { file, what: what.to_owned() });
+        }
+    }
+    let mended = journal::mend(&index, disk, headers.begins).map_err(broken)?;
+    // The engine takes some damage for a mistake of its own.
+    let opened = catch_unwind(AssertUnwindSafe(|| Engine::open(&index, settings)));
+    match opened {
+        Ok(Ok(engine)) => Ok((engine, mended)),
+        Ok(Err(error)) => Err(index_fault(directory, error.to_string())),
+        Err(_) => Err(index_fault(directory, "the engine gave up".to_owned())),
+    }
+}
+
+/// Why the index cannot be used, with the file that is damaged if there is one.
+fn index_fault(directory: &Path, error: String) -> OpenError {
+    let index = directory.join(INDEX);
+    match tables::find_broken(&index) {
+        Some(Broken { file, what }) => OpenError::Damaged { file, what: what.to_owned() },
+        None => OpenError::Engine { path: index, error },
+    }
+}
+
+/// The first table in the index that this version does not know.
+fn unknown_table(engine: &Engine) -> Result<Option<u8>, StoreError> {
+    let view = engine.view();
+    for code in (0..=u8::MAX).filter(|&code| Table::from_code(code).is_none()) {
+        let end = code.checked_add(1).map_or_else(|| vec![kind::ROW + 1], |next| vec![kind::ROW, next]);
+        let mut rows = view.range((Bound::Included(vec![kind::ROW, code]), Bound::Excluded(end)));
+        if rows.next().transpose()?.is_some() {
+            return Ok(Some(code));
+        }
+    }
+    Ok(None)
+}
+
+/// Every start has an epoch of its own, durable before anything is named by it;
+/// also when the index has forgotten some, which `begun` knows of.
+fn raise_epoch(engine: &Engine, begun: u32) -> Result<u32, StoreError> {
+    let epoch = engine.view().number(EPOCH)?.unwrap_or(0).max(begun.into()) + 1;
     let mut changes = Changes::default();
     changes.put_number(EPOCH, epoch);
     engine.commit(changes)?;
@@ -286,7 +389,8 @@ impl fmt::Display for ReplayError {
 impl ReplayError {
     fn of(self, directory: &Path) -> OpenError {
         match self {
-            Self::Store(error) => OpenError::Engine { path: directory.join(INDEX), error: error.to_string() },
+            Self::Store(error) => index_fault(directory, error.to_string()),
+            Self::Group(_, Malformed::NewerTable(table)) => OpenError::NewerTable { path: directory.to_owned(), table },
             error => OpenError::Log { path: directory.join(LOG), error: error.to_string() },
         }
     }
@@ -338,5 +442,26 @@ fn know_heads(engine: &Engine, pending: &Pending) -> Result<(), StoreError> {
 impl From<engine::Read> for ReplayError {
     fn from(error: engine::Read) -> Self {
         Self::Store(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::record::sealed;
+
+    /// Its rows would be passed over, and what they say be forgotten.
+    #[test]
+    fn a_table_of_a_newer_version_is_refused_by_its_code() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = EmbeddedStore::open(directory.path(), Settings::default()).unwrap();
+        let key = vec![kind::ROW, 99, 1];
+        let value = sealed(&key, |into| into.push(1));
+        let changes = Changes { puts: vec![(key, value)], deletes: Vec::new() };
+        opened.store.with_engine(|engine| engine.commit(changes)).unwrap();
+        drop(opened);
+        let error = EmbeddedStore::open(directory.path(), Settings::default()).unwrap_err();
+        assert!(matches!(error, OpenError::NewerTable { table: 99, .. }), "{error}");
+        assert!(error.to_string().contains("start the version that wrote it"), "{error}");
     }
 }

@@ -216,7 +216,8 @@ impl<'a> GroupReader<'a> {
     }
 
     fn table(&mut self) -> Result<Table, Malformed> {
-        Table::from_code(self.from.byte()?).ok_or(Malformed::Field("table"))
+        let code = self.from.byte()?;
+        Table::from_code(code).ok_or(Malformed::NewerTable(code))
     }
 
     fn entry(&mut self, session: SessionUid, seq: u64) -> Result<Op, Malformed> {

@@ -31,6 +31,9 @@ pub enum Malformed {
     /// They were written by a newer version.
     #[error("a record has format {0}, and this version reads up to {VERSION}")]
     Newer(u8),
+    /// It is of a table that a newer version made.
+    #[error("a record is of table {0}, which a newer version made")]
+    NewerTable(u8),
     /// A field has a value that no version writes.
     #[error("a record holds an impossible {0}")]
     Field(&'static str),
