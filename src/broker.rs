@@ -4,12 +4,14 @@
 //! reload. What does not: what any part does. Invariant: a reload builds
 //! everything new before it swaps anything; a settings error changes nothing.
 
+mod publication;
 mod status;
 mod storage;
 mod sys_topics;
 
 // What the control plane names of the data plane.
 pub use crate::net::{Agreed, Guest, HttpsDoor, HttpsStream, NotAgreed, WebSocketRequest};
+use publication::{Publication, Renewed};
 pub use status::Readiness;
 pub use storage::Durability;
 use storage::Storage;
@@ -20,9 +22,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use crate::ca::authority::{self, Authority};
 use crate::clock::Clock;
 use crate::delivery::{Agenda, Budget, Domain};
 use crate::identity::handshake::{ListenerTls, TlsParts};
@@ -112,9 +114,18 @@ pub enum StartError {
     /// What is stored cannot be served.
     #[error("the store: {0}")]
     Recover(#[from] net::RecoverError),
+    /// What the control plane keeps cannot be used.
+    #[error("{0}")]
+    Authority(#[from] authority::OpenError),
     /// The tenants' anchors are not good.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Trust(Vec<TrustError>),
+}
+
+impl From<Vec<TrustError>> for StartError {
+    fn from(errors: Vec<TrustError>) -> Self {
+        Self::Trust(errors)
+    }
 }
 
 fn unusable(error: impl std::fmt::Display) -> StartError {
@@ -147,9 +158,9 @@ pub struct Handle {
     node: Arc<Node>,
     listeners: Arc<Vec<Arc<Listener>>>,
     https: Option<Arc<HttpsDoor>>,
-    /// What clients verify the server's certificate under.
-    authorities: Arc<ArcSwap<Arc<str>>>,
     tickets: Arc<TicketKeys>,
+    authority: Arc<Authority>,
+    publication: Arc<Publication>,
     /// The tasks of listeners.
     accepting: Tasks,
     /// Bounds of queues, which hold until the end.
@@ -188,7 +199,7 @@ pub fn start_on(settings: Settings, clock: Clock, store: Arc<dyn Store>) -> Resu
 }
 
 fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Broker, StartError> {
-    let snapshot = TrustSnapshot::build(&settings.tenants).map_err(StartError::Trust)?;
+    let (authority, snapshot) = Authority::open(Arc::clone(&storage.store), clock.clone(), &settings.tenants)?;
     check_tenants(&settings, &snapshot)?;
     let trust = Arc::new(Trust::new(snapshot));
     let tickets = Arc::new(TicketKeys::new(clock.clone()));
@@ -228,11 +239,25 @@ fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Brok
     foundations.spawn("agenda", keep_agenda(Arc::clone(&node), foundations.clone()));
     foundations.spawn("overload", net::watch(Arc::clone(&node), foundations.clone()));
     let (listeners, reloading, reloaded) = (Arc::new(listeners), Arc::default(), Arc::new(Notify::new()));
+    let offered = Renewed { parts: tls, https: settings.https };
+    let publication = Arc::new(Publication::new(&node, &listeners, &tickets, https.clone(), offered));
+    let authority = Arc::new(authority);
+    authority.publish_to(Arc::clone(&publication) as Arc<dyn authority::Publish>);
     let telling = sys_topics::keep_telling(Arc::clone(&node), Arc::clone(&reloaded), foundations.clone());
     foundations.spawn("sys topics", telling);
-    let authorities = Arc::new(ArcSwap::from_pointee(Arc::clone(&tls.certificate.authorities)));
-    let handle =
-        Handle { node, listeners, https, authorities, tickets, accepting, queues, started, reloading, reloaded };
+    let handle = Handle {
+        node,
+        listeners,
+        https,
+        tickets,
+        authority,
+        publication,
+        accepting,
+        queues,
+        started,
+        reloading,
+        reloaded,
+    };
     Ok(Broker { handle, foundations, storage })
 }
 
@@ -297,7 +322,7 @@ fn node(settings: &Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage)
     refusals.limit_lines(settings.net.max_refusal_lines);
     Node {
         clock,
-        settings: ArcSwap::from_pointee(settings.net.clone()),
+        settings: arc_swap::ArcSwap::from_pointee(settings.net.clone()),
         trust,
         refusals: Arc::new(refusals),
         store,
@@ -365,26 +390,13 @@ impl Handle {
     /// What is wrong with them; nothing is changed then.
     pub fn reload(&self, settings: &Settings) -> Result<(), StartError> {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = TrustSnapshot::build(&settings.tenants).map_err(StartError::Trust)?;
-        check_tenants(settings, &next)?;
         let parts = tls_parts(settings, &self.tickets, &self.node.clock)?;
-        let change = self.node.trust.publish(next);
-        if change.anchor_gone {
-            self.tickets.forget();
-        }
-        for listener in self.listeners.iter() {
-            let Some(tls) = &listener.tls else { continue };
-            let tenant = listener.scope.default_tenant.as_ref();
-            tls.store(Arc::new(ListenerTls::new(&parts, &change.snapshot, tenant).map_err(unusable)?));
-        }
-        if let (Some(door), Some(settings)) = (&self.https, &settings.https) {
-            let tls = HttpsTls::new(&parts, &change.snapshot, settings.client_certificates).map_err(unusable)?;
-            door.renew(settings.clone(), tls);
-        }
-        self.authorities.store(Arc::new(Arc::clone(&parts.certificate.authorities)));
+        self.authority.configure(&settings.tenants, |next| {
+            check_tenants(settings, &next)?;
+            self.publication.swap(next, Some(Renewed { parts, https: settings.https.clone() }))
+        })?;
         self.node.refusals.limit_lines(settings.net.max_refusal_lines);
         self.node.settings.store(Arc::new(settings.net.clone()));
-        self.node.live.tell_all(Command::Recheck);
         self.reloaded.notify_one();
         Ok(())
     }
@@ -392,13 +404,19 @@ impl Handle {
     /// The certificates that clients verify the server under, as PEM.
     #[must_use]
     pub fn server_authorities(&self) -> Arc<str> {
-        Arc::clone(&self.authorities.load())
+        self.publication.server_authorities()
     }
 
     /// The door of HTTPS, if there is one.
     #[must_use]
     pub fn https(&self) -> Option<Arc<HttpsDoor>> {
         self.https.clone()
+    }
+
+    /// The owner of what the control plane keeps.
+    #[must_use]
+    pub const fn authority(&self) -> &Arc<Authority> {
+        &self.authority
     }
 
     /// Lets every connection look at the time and at trust again: for a clock

@@ -77,10 +77,8 @@ const ARROWS: &[(&str, &[Part])] = &[
     // The driver holds positions and reads stored entries, so it knows the words of the store's contract.
     ("src/net/",             &[Whole("mqtt"), Whole("codec"), Whole("session"), Whole("identity"), Whole("delivery"),
                                Only("store", CONTRACT), Whole("clock"), Whole("shutdown"), Whole("telemetry")]),
-    // An authority reads requests and certificates by the same words, and by the same reader of PEM, as the room that judges them.
-    ("src/ca/",              &[Only("store", CONTRACT), Only("identity", &["trust", "TrustSnapshot", "principal", "Principal",
-                                   "certificate", "key", "name", "pem", "reason", "signature", "switch::KeyPolicy"]),
-                               Whole("clock"), Whole("telemetry")]),
+    // What is kept of tenants becomes what connections are judged by; uploads are judged by the rules of anchors.
+    ("src/ca/",              &[Only("store", CONTRACT), Whole("identity"), Whole("mqtt"), Whole("clock"), Whole("telemetry")]),
     ("src/platform/",        &[Whole("mqtt"), Only("store", CONTRACT), Only("identity", &["principal", "Principal"]), Whole("ca"),
                                Whole("clock"), Whole("telemetry"), Only("broker", &["Handle"])]),
     // The command line is where a process begins: it makes the clock, asks the identity room to explain a
@@ -125,7 +123,7 @@ const AT_HOME: &[(&[&str], &[&str], &str)] = &[
     (&["sd_notify"], &["src/control/cli/"], "readiness is told where the process begins"),
     (&["socket2"], &["src/net/", "src/bench/"], "sockets belong to net"),
     (&["tikv_jemallocator"], &["src/main.rs"], "the allocator is the binary's choice"),
-    (&["serde"], &["src/config/", "src/control/", "src/platform/", "src/bench/"],
+    (&["serde"], &["src/config/", "src/control/", "src/ca/record/", "src/platform/", "src/bench/"],
         "a domain type is never serialised directly: map it in control/view, store/record or config/raw"),
 ];
 

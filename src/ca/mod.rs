@@ -8,6 +8,7 @@
 //! in a file that its owner alone can read.
 
 pub mod armour;
+pub mod authority;
 pub mod crl;
 mod der;
 mod development;
@@ -16,6 +17,7 @@ mod issue;
 pub mod keypair;
 pub mod possession;
 pub mod profile;
+pub mod record;
 pub mod request;
 pub mod seal;
 pub mod signer;

@@ -78,6 +78,12 @@ pub struct CertificateFacts {
 }
 
 impl CertificateFacts {
+    /// What stands in the certificate `der`, if it is one.
+    #[must_use]
+    pub fn of_der(der: &[u8]) -> Option<Arc<Self>> {
+        Certificate::read(CertificateDer::from(der)).ok().map(|certificate| certificate.facts())
+    }
+
     /// The end of the certificate's life.
     #[must_use]
     pub fn expires(&self) -> SystemTime {

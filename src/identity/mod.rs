@@ -72,6 +72,8 @@ pub mod tickets;
 #[cfg(feature = "server")]
 pub mod trust;
 #[cfg(feature = "server")]
+mod upload;
+#[cfg(feature = "server")]
 mod verdicts;
 #[cfg(feature = "server")]
 pub mod verifier;

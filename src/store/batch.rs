@@ -66,6 +66,18 @@ tables! {
     Registrations = 20,
     /// What was done to the broker, by time.
     Audit = 21,
+    /// Tenants that were made over the API.
+    Tenants = 22,
+    /// Tokens of the API, by their names.
+    Tokens = 23,
+    /// Private keys of the broker's own CAs, sealed.
+    Keys = 24,
+    /// Certificate requests that somebody decides about.
+    CertificateRequests = 25,
+    /// Devices that wait to be let in.
+    DeviceRequests = 26,
+    /// Options of tenants.
+    Options = 27,
 }
 
 /// A value of a table, and the key that it is under.

@@ -1,0 +1,141 @@
+//! A change that is being made.
+//!
+//! What lives here: the rows that it writes, and the audit lines that go with
+//! them. What does not: whether it may be made (each operation). Invariant:
+//! every row that changes has an audit line in the same batch, with what was
+//! before and what is now, and never a secret.
+
+use std::sync::Arc;
+
+use super::caller::Caller;
+use super::fault::Fault;
+use super::state::{Edit, Kept, Reach, State};
+use crate::ca::record::{AuditRow, Record};
+use crate::store::{Batch, Op, Store};
+
+/// What a finished draft asks for.
+pub(super) struct Change {
+    pub(super) edits: Vec<Edit>,
+    pub(super) batch: Batch,
+    /// The tenant that it concerns.
+    pub(super) tenant: String,
+    pub(super) reach: Reach,
+}
+
+/// A change that is being made; reads show the state before it.
+pub(super) struct Draft<'d> {
+    pub(super) state: &'d State,
+    pub(super) store: &'d dyn Store,
+    pub(super) caller: &'d Caller,
+    /// Milliseconds since 1970.
+    pub(super) now: u64,
+    action: &'static str,
+    tenant: String,
+    edits: Vec<Edit>,
+    batch: Batch,
+    lines: Vec<AuditRow>,
+    reach: Reach,
+}
+
+impl<'d> Draft<'d> {
+    pub(super) const fn new(
+        state: &'d State,
+        store: &'d dyn Store,
+        caller: &'d Caller,
+        action: &'static str,
+        now: u64,
+    ) -> Self {
+        Self {
+            state,
+            store,
+            caller,
+            now,
+            action,
+            tenant: String::new(),
+            edits: Vec::new(),
+            batch: Batch { ops: Vec::new() },
+            lines: Vec::new(),
+            reach: Reach::Nobody,
+        }
+    }
+
+    /// Names the tenant that audit lines are filed under.
+    pub(super) fn concerns(&mut self, tenant: &str) {
+        tenant.clone_into(&mut self.tenant);
+    }
+
+    /// Writes a row of a kind that is kept in memory.
+    pub(super) fn put<R: Kept>(&mut self, row: R) -> Arc<R> {
+        let key = row.key();
+        let before = R::shelf(self.state).get(&row.key_fields()).map(|row| row.audited());
+        self.audit(&row, before, Some(row.audited()));
+        self.write(R::TABLE, &key, Some(row.encode()));
+        let row = Arc::new(row);
+        self.edits.push(R::edit(key, Some(Arc::clone(&row))));
+        self.reach = self.reach.max(R::REACH);
+        row
+    }
+
+    /// Takes away a row of a kind that is kept in memory.
+    pub(super) fn remove<R: Kept>(&mut self, row: &R) {
+        let key = row.key();
+        self.audit(row, Some(row.audited()), None);
+        self.write(R::TABLE, &key, None);
+        self.edits.push(R::edit(key, None));
+        self.reach = self.reach.max(R::REACH);
+    }
+
+    /// Writes a row of a kind that only the store keeps; `before` is what was
+    /// there.
+    pub(super) fn store_row<R: Record>(&mut self, row: &R, before: Option<&R>) {
+        self.audit(row, before.map(Record::audited), Some(row.audited()));
+        self.write(R::TABLE, &row.key(), Some(row.encode()));
+    }
+
+    /// Takes away a row of a kind that only the store keeps.
+    pub(super) fn drop_row<R: Record>(&mut self, row: &R) {
+        self.audit(row, Some(row.audited()), None);
+        self.write(R::TABLE, &row.key(), None);
+    }
+
+    /// A row of a kind that only the store keeps.
+    pub(super) fn stored<R: Record>(&self, fields: &[&str]) -> Result<Option<R>, Fault> {
+        let row = self.store.get(R::TABLE, &R::key_of(fields))?;
+        Ok(row.map(|bytes| R::decode(&bytes)).transpose()?)
+    }
+
+    fn write(&mut self, table: crate::store::Table, key: &[u8], value: Option<Vec<u8>>) {
+        let key = key.to_vec();
+        self.batch.push(match value {
+            Some(value) => Op::Put { table, key, value },
+            None => Op::Delete { table, key },
+        });
+    }
+
+    fn audit<R: Record>(&mut self, row: &R, before: Option<serde_json::Value>, after: Option<serde_json::Value>) {
+        if before.as_ref().or(after.as_ref()).is_none_or(serde_json::Value::is_null) {
+            return; // an index of another row
+        }
+        self.lines.push(AuditRow {
+            at: self.now,
+            number: 0,
+            who: self.caller.name.to_string(),
+            address: self.caller.address.as_deref().map(str::to_owned),
+            tenant: self.tenant.clone(),
+            action: self.action.to_owned(),
+            kind: R::NAME.to_owned(),
+            object: row.label(),
+            before: before.unwrap_or_default(),
+            after: after.unwrap_or_default(),
+            request: self.caller.request.as_deref().map(str::to_owned),
+        });
+    }
+
+    pub(super) fn finish(mut self) -> Change {
+        for mut line in self.lines {
+            line.number = self.state.next_audit_number();
+            self.batch.push(Op::Put { table: AuditRow::TABLE, key: line.key(), value: line.encode() });
+        }
+        Change { edits: self.edits, batch: self.batch, tenant: self.tenant, reach: self.reach }
+    }
+}

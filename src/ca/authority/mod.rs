@@ -1,0 +1,185 @@
+//! The one owner of what the control plane keeps.
+//!
+//! What lives here: reading it at the start, and the one way in which it
+//! changes. What does not: the words of any API (`control`), what connections
+//! are judged by (`identity`). Invariant: a change is checked, written in one
+//! batch with its audit lines, and published as one snapshot, in this order
+//! and under one lock; a change that fails at any point changes nothing.
+
+mod access;
+mod accounts;
+mod anchors;
+mod audit;
+mod caller;
+#[allow(dead_code)] // issued certificates use the rest
+mod draft;
+mod durable;
+mod fault;
+mod proof;
+#[allow(dead_code)]
+mod random;
+mod shelf;
+mod state;
+mod tenants;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+pub use access::{Scope, Scopes, UnknownScope};
+pub use accounts::{AccountChange, NewAccount};
+pub use anchors::{AnchorChange, AnchorView, NewAnchor};
+pub use audit::AuditFilter;
+pub use caller::Caller;
+pub use fault::{Fault, Kind};
+pub use tenants::{NewTenant, TenantChange, TenantView};
+pub use tokens::{NewToken, Presented, TokenView};
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Clock;
+use crate::identity::tenant::TenantSettings;
+use crate::identity::trust::{TrustError, TrustSnapshot};
+use crate::store::Store;
+
+use draft::Draft;
+use state::{Reach, State};
+
+/// Lets a snapshot hold for everybody.
+pub trait Publish: Send + Sync {
+    /// What holds now.
+    fn current(&self) -> Arc<TrustSnapshot>;
+
+    /// Lets `next` hold from now on.
+    ///
+    /// # Errors
+    /// Says what of it does not hold yet.
+    fn publish(&self, next: TrustSnapshot) -> Result<(), String>;
+}
+
+/// Why what is kept cannot be read at the start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A row cannot be read.
+    #[error("the control plane's rows: {0}")]
+    Record(#[from] super::record::RecordError),
+    /// The store failed.
+    #[error("the control plane's rows: {0}")]
+    Store(#[from] crate::store::StoreError),
+    /// What is kept and what is configured do not go together.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Trust(Vec<TrustError>),
+}
+
+/// The control plane's memory, and the way to change it.
+pub struct Authority {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    state: Mutex<State>,
+    publisher: Mutex<Option<Arc<dyn Publish>>>,
+}
+
+impl Authority {
+    /// Reads what is kept beside what is configured, and makes the first
+    /// snapshot of both.
+    ///
+    /// # Errors
+    /// Says what cannot be read, or what does not go together.
+    pub fn open(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        configured: &[TenantSettings],
+    ) -> Result<(Self, TrustSnapshot), OpenError> {
+        let state = State::read(store.as_ref(), configured)?;
+        let snapshot = state.snapshot().map_err(OpenError::Trust)?;
+        Ok((Self { store, clock, state: Mutex::new(state), publisher: Mutex::default() }, snapshot))
+    }
+
+    /// Names whoever swaps snapshots; until then changes are only kept.
+    pub fn publish_to(&self, publisher: Arc<dyn Publish>) {
+        *self.publisher.lock().unwrap_or_else(PoisonError::into_inner) = Some(publisher);
+    }
+
+    /// Takes other configured tenants. `then` gets the snapshot that is to
+    /// hold, while nothing else can change.
+    ///
+    /// # Errors
+    /// What does not go together, or what `then` says; nothing is changed then.
+    pub fn configure<E>(
+        &self,
+        configured: &[TenantSettings],
+        then: impl FnOnce(TrustSnapshot) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        E: From<Vec<TrustError>>,
+    {
+        let mut state = self.state();
+        let old = state.configure(configured);
+        let taken = state.snapshot().map_err(E::from).and_then(then);
+        if taken.is_err() {
+            state.configured = old;
+        }
+        taken
+    }
+
+    /// The clock by which codes and tokens end.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change and waits until it is durable.
+    async fn change<T>(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        make: impl FnOnce(&mut Draft<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let (made, position) = self.change_now(caller, action, make)?;
+        durable::wait(self.store.as_ref(), position).await?;
+        Ok(made)
+    }
+
+    fn change_now<T>(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        make: impl FnOnce(&mut Draft<'_>) -> Result<T, Fault>,
+    ) -> Result<(T, crate::store::Position), Fault> {
+        let mut state = self.state();
+        let now = self.clock.unix_millis();
+        let mut draft = Draft::new(&state, self.store.as_ref(), caller, action, now);
+        let made = make(&mut draft)?;
+        let change = draft.finish();
+        let undo = state.apply(change.edits);
+        let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let next = match (change.reach, &publisher) {
+            (Reach::Nobody, _) => None,
+            (Reach::Tenant, Some(publisher)) => Some(state.snapshot_beside(&publisher.current(), &change.tenant)),
+            (Reach::Tenant | Reach::Everybody, _) => Some(state.snapshot()),
+        };
+        let next = match next.transpose() {
+            Ok(next) => next,
+            Err(errors) => {
+                state.apply(undo);
+                return Err(Fault::of_trust(&errors));
+            }
+        };
+        let position = match self.store.append(change.batch) {
+            Ok(position) => position,
+            Err(error) => {
+                state.apply(undo);
+                return Err(error.into());
+            }
+        };
+        if let Some((publisher, next)) = publisher.zip(next)
+            && let Err(error) = publisher.publish(next)
+        {
+            tracing::error!(%error, "a change of trust is kept, but not all of it holds before the next start");
+        }
+        Ok((made, position))
+    }
+}

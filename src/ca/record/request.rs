@@ -1,0 +1,60 @@
+//! A certificate request that waits for somebody's decision (CEN-CSR-03).
+
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+use crate::store::Table;
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestStatus {
+    /// It waits.
+    Pending,
+    /// Its certificate was issued.
+    Issued,
+    /// It was rejected.
+    Rejected,
+}
+
+/// A request's row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRow {
+    /// A ULID.
+    pub id: String,
+    /// Whose it is: the CN of its subject.
+    pub tenant: String,
+    /// The request, DER.
+    #[serde(with = "super::base64_text")]
+    pub der: Vec<u8>,
+    /// The company, O of its subject.
+    pub organization: String,
+    /// The address that notices go to.
+    pub email: String,
+    /// The curve of its key.
+    pub curve: String,
+    /// How far it has come.
+    pub status: RequestStatus,
+    /// Why it was rejected.
+    pub reason: Option<String>,
+    /// The certificate that came of it, by its identifier.
+    pub certificate: Option<String>,
+    /// When it came, in milliseconds since 1970.
+    pub created_at: u64,
+}
+
+impl Record for RequestRow {
+    const TABLE: Table = Table::CertificateRequests;
+    const NAME: &'static str = "certificate request";
+
+    fn key_fields(&self) -> Vec<&str> {
+        vec![&self.id]
+    }
+
+    fn audited(&self) -> serde_json::Value {
+        serde_json::json!({
+            "tenant": self.tenant, "organization": self.organization, "email": self.email, "status": self.status,
+            "reason": self.reason,
+        })
+    }
+}

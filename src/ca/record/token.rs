@@ -1,0 +1,77 @@
+//! Tokens of the API, and the one-time tokens of enrolment.
+
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+use crate::store::Table;
+
+/// A token's row: its secret is known to its owner alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// The part of the token that names it.
+    pub id: String,
+    /// Whose it is; empty for those who run the whole broker.
+    pub tenant: String,
+    /// What people call it.
+    pub name: String,
+    /// SHA-256 of the secret part, in hexadecimal digits.
+    pub hash: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it ends, in milliseconds since 1970.
+    pub expires_at: Option<u64>,
+    /// When it was made, in milliseconds since 1970.
+    pub created_at: u64,
+}
+
+impl Record for TokenRow {
+    const TABLE: Table = Table::Tokens;
+    const NAME: &'static str = "token";
+
+    fn key_fields(&self) -> Vec<&str> {
+        vec![&self.id]
+    }
+
+    fn label(&self) -> String {
+        format!("{} ({})", self.name, self.id)
+    }
+
+    fn audited(&self) -> serde_json::Value {
+        serde_json::json!({ "tenant": self.tenant, "name": self.name, "scopes": self.scopes, "expires_at": self.expires_at })
+    }
+}
+
+/// A one-time token with which a device gets its first certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentRow {
+    /// The part of the token that names it.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// The device, which is the CN of the certificate.
+    pub device: String,
+    /// SHA-256 of the secret part, in hexadecimal digits.
+    pub hash: String,
+    /// When it ends, in milliseconds since 1970.
+    pub expires_at: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub created_at: u64,
+}
+
+impl Record for EnrolmentRow {
+    const TABLE: Table = Table::Tokens;
+    const KIND: u8 = b'e';
+    const NAME: &'static str = "enrolment token";
+
+    fn key_fields(&self) -> Vec<&str> {
+        vec![&self.id]
+    }
+
+    fn label(&self) -> String {
+        format!("{} ({})", self.device, self.id)
+    }
+
+    fn audited(&self) -> serde_json::Value {
+        serde_json::json!({ "tenant": self.tenant, "device": self.device, "expires_at": self.expires_at })
+    }
+}
