@@ -1,26 +1,14 @@
 //! PEM and base64, written.
 //!
-//! What lives here: the text forms of what we give out. What does not: reading
-//! them as people have them (`identity::pem`). Invariant: a text is made in one
-//! piece of memory, so that a private key leaves no copy behind when the text
-//! is wiped.
+//! What lives here: the text forms of what we give out. EST takes base64 with
+//! and without line breaks (RFC 8951 section 3.1). What does not: reading them
+//! as people have them (`identity::pem`). Invariant: a private key's text is
+//! wiped when it is dropped.
 
 use base64ct::{Base64, Encoding};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-/// Bytes that make a line of 64 characters.
-const LINE: usize = 48;
-
-/// `der` between the markers of `label`; ends in a line break.
-#[must_use]
-pub fn pem(label: &str, der: &[u8]) -> String {
-    let body = der.len().div_ceil(LINE) * 65;
-    let mut text = String::with_capacity(body + 2 * (label.len() + 17));
-    text.extend(["-----BEGIN ", label, "-----\n"]);
-    put_lines(&mut text, der);
-    text.extend(["-----END ", label, "-----\n"]);
-    text
-}
+pub use crate::identity::pem::{armoured as pem, base64_lines};
 
 /// A certificate as PEM.
 #[must_use]
@@ -31,25 +19,6 @@ pub fn certificate_pem(der: &[u8]) -> String {
 /// A private key as PEM, wiped when it is dropped.
 pub(super) fn secret_pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(pem(label, der))
-}
-
-/// Base64 in lines of 64 characters, as EST wants it (RFC 8951 section 3.1
-/// takes it with and without line breaks).
-#[must_use]
-pub fn base64_lines(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(LINE) * 65);
-    put_lines(&mut text, bytes);
-    text
-}
-
-fn put_lines(text: &mut String, bytes: &[u8]) {
-    let mut line = [0_u8; LINE / 3 * 4];
-    for part in bytes.chunks(LINE) {
-        // It cannot fail: a line has room for 48 bytes.
-        text.push_str(Base64::encode(part, &mut line).unwrap_or_default());
-        text.push('\n');
-    }
-    line.zeroize();
 }
 
 /// Base64 in one line.

@@ -1,16 +1,17 @@
-//! Reading certificates, requests and revocation lists from text, as people
-//! have them.
+//! Certificates, requests and revocation lists as text.
 //!
-//! What lives here: a PEM reader more tolerant than OpenSSL's (TRUST-13).
-//! What does not: what is in a certificate (`certificate`). Invariant: what is
+//! What lives here: a PEM reader more tolerant than OpenSSL's (TRUST-13), and
+//! the writer. What does not: what is in a certificate (`certificate`). Invariant: what is
 //! accepted is complete base64 between two markers, bare base64, or DER;
 //! nothing is guessed.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64ct::{Base64, Encoding};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use zeroize::Zeroize;
 
 /// What a text should hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,18 +91,41 @@ pub enum PemError {
 /// Certificates as PEM, one behind the other.
 #[must_use]
 pub fn text<'c>(certificates: impl IntoIterator<Item = &'c CertificateDer<'c>>) -> String {
-    let mut text = String::new();
-    for certificate in certificates {
-        text.push_str("-----BEGIN CERTIFICATE-----\n");
-        let body = Base64::encode_string(certificate);
-        // Base64 is ASCII: every cut is between characters.
-        for line in body.as_bytes().chunks(64) {
-            text.push_str(&String::from_utf8_lossy(line));
-            text.push('\n');
-        }
-        text.push_str("-----END CERTIFICATE-----\n");
-    }
+    certificates.into_iter().map(|certificate| armoured("CERTIFICATE", certificate)).collect()
+}
+
+/// Bytes that make a line of 64 characters.
+const LINE: usize = 48;
+
+/// `der` between the markers of `label`; ends in a line break. The text is made
+/// in one piece of memory, so that a private key leaves no copy behind when the
+/// text is wiped.
+#[must_use]
+pub fn armoured(label: &str, der: &[u8]) -> String {
+    let body = der.len().div_ceil(LINE) * 65;
+    let mut text = String::with_capacity(body + 2 * (label.len() + 17));
+    text.extend(["-----BEGIN ", label, "-----\n"]);
+    put_lines(&mut text, der);
+    text.extend(["-----END ", label, "-----\n"]);
     text
+}
+
+/// Base64 in lines of 64 characters.
+#[must_use]
+pub fn base64_lines(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(LINE) * 65);
+    put_lines(&mut text, bytes);
+    text
+}
+
+fn put_lines(text: &mut String, bytes: &[u8]) {
+    let mut line = [0_u8; LINE / 3 * 4];
+    for part in bytes.chunks(LINE) {
+        // It cannot fail: a line has room for 48 bytes.
+        text.push_str(Base64::encode(part, &mut line).unwrap_or_default());
+        text.push('\n');
+    }
+    line.zeroize();
 }
 
 /// Reads every certificate in `bytes`, in their order. Taken are LF, CRLF or
@@ -124,7 +148,9 @@ pub fn objects(bytes: &[u8], wanted: Wanted) -> Result<Vec<Vec<u8>>, PemError> {
     if let [0x30, 0x81..=0x84, ..] = bytes {
         return Ok(vec![bytes.to_vec()]);
     }
-    let text = String::from_utf8_lossy(bytes).replace("\\r", "").replace("\\n", "\n");
+    let text = String::from_utf8_lossy(bytes);
+    // A revocation list has megabytes: it is not copied without need.
+    let text = if text.contains('\\') { Cow::Owned(text.replace("\\r", "").replace("\\n", "\n")) } else { text };
     if !text.contains("-----BEGIN") {
         let body = squeeze(&text);
         let bare = !body.is_empty() && body.starts_with("MI");
