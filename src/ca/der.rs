@@ -7,7 +7,7 @@
 //! to stay as they are, byte for byte; `rcgen` makes them anew, and loses parts
 //! that occur twice or together.
 
-use time::OffsetDateTime;
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
@@ -91,6 +91,29 @@ pub(super) fn time(seconds: i64) -> Option<Vec<u8>> {
         2050..=9999 => Some(element(GENERALIZED_TIME, format!("{year:04}{clock}").as_bytes())),
         _ => None,
     }
+}
+
+/// The time that `time` writes, and GeneralizedTime for every year; seconds
+/// since 1970. Two digits of a year stand for 1950 to 2049.
+pub(super) fn read_time(element: Element<'_>) -> Option<i64> {
+    let (year, rest) = match (element.tag, element.content) {
+        (UTC_TIME, content) if content.len() == 13 => {
+            let year = number(content.get(..2)?)?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, content.get(2..)?)
+        }
+        (GENERALIZED_TIME, content) if content.len() == 15 => (number(content.get(..4)?)?, content.get(4..)?),
+        _ => return None,
+    };
+    let mut parts = rest.chunks(2);
+    let mut next = || parts.next().and_then(number).and_then(|part| u8::try_from(part).ok());
+    let (month, day) = (Month::try_from(next()?).ok()?, next()?);
+    let clock = Time::from_hms(next()?, next()?, next()?).ok()?;
+    let date = Date::from_calendar_date(i32::from(year), month, day).ok()?;
+    (rest.last() == Some(&b'Z')).then(|| PrimitiveDateTime::new(date, clock).assume_utc().unix_timestamp())
+}
+
+fn number(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u16::from(digit - b'0')))
 }
 
 /// One element of an input.
@@ -178,6 +201,23 @@ mod tests {
         assert_eq!(time(0).unwrap(), element(UTC_TIME, b"700101000000Z"));
         assert_eq!(time(-1_000_000_000), None);
         assert_eq!(time(i64::MAX), None);
+    }
+
+    #[test]
+    fn a_time_that_was_written_is_read_again() {
+        for seconds in [-631_152_000, 0, 1_795_000_000, 2_524_607_999, 2_524_608_000, 253_402_300_799] {
+            let written = time(seconds).unwrap();
+            assert_eq!(read_time(take(&mut written.as_slice()).unwrap()), Some(seconds));
+        }
+        for content in
+            ["261121120000", "2611211200Z0Z", "261321120000Z", "260230120000Z", "2611211200001", "+61121120000Z"]
+        {
+            assert_eq!(
+                read_time(Element { tag: UTC_TIME, content: content.as_bytes(), whole: &[] }),
+                None,
+                "{content}"
+            );
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod development;
 mod files;
 mod issue;
 pub mod keypair;
+pub mod pkcs7;
 pub mod possession;
 pub mod profile;
 pub mod record;
