@@ -88,4 +88,4 @@ macro_rules! near_the_corpus {
     };
 }
 
-near_the_corpus!(accounts acl certificate config decode pem proxy session topics upgrade websocket);
+near_the_corpus!(accounts acl certificate config crl csr decode pem proxy session topics upgrade websocket);

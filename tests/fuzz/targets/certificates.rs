@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use certus::identity::anchor::Anchor;
 use certus::identity::capture;
 use certus::identity::certificate::Certificate;
-use certus::identity::pem::certificates;
+use certus::identity::pem::{Wanted, certificates, objects};
 use certus::identity::switch::{AnchorKind, AnchorState, Profile, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::identity::trust::TrustSnapshot;
@@ -98,5 +98,11 @@ pub fn pem(input: &[u8]) {
             }
         }
         Err(error) => assert!(error.to_string().len() > 10),
+    }
+    for wanted in [Wanted::Request, Wanted::RevocationList] {
+        match objects(input, wanted) {
+            Ok(found) => assert!(!found.is_empty() && found.iter().all(|der| !der.is_empty())),
+            Err(error) => assert!(error.to_string().len() > 10),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! makes the inputs (`main.rs`, `engine.rs`). Invariant: a target takes any
 //! bytes, and panics only when a promise of the code is broken.
 
+mod authority;
 mod bytes;
 mod certificates;
 mod session;
@@ -18,6 +19,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("acl", texts::acl),
     ("certificate", certificates::certificate),
     ("config", texts::config),
+    ("crl", authority::crl),
+    ("csr", authority::csr),
     ("decode", bytes::decode),
     ("pem", certificates::pem),
     ("proxy", crate::net::proxy),
