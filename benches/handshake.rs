@@ -21,7 +21,7 @@ use certus::identity::server_certificate::ServerCertificate;
 use certus::identity::switch::{AnchorKind, AnchorState, Profile, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::identity::tickets::TicketKeys;
-use certus::identity::trust::TrustSnapshot;
+use certus::identity::trust::{self, TrustSnapshot};
 use certus::mqtt::TenantId;
 use cpu_time::CpuTime;
 use criterion::{BenchmarkGroup, Criterion};
@@ -65,8 +65,8 @@ impl Server {
 
     /// A configuration that remembers no verdict on any client.
     fn config(&self) -> Arc<ServerConfig> {
-        let snapshot = Arc::new(TrustSnapshot::build(std::slice::from_ref(&self.tenant)).unwrap());
-        ListenerTls::new(&self.parts, &snapshot, Some(&self.tenant.id)).unwrap().config_for(None)
+        let trust = Arc::new(trust::Trust::new(TrustSnapshot::build(std::slice::from_ref(&self.tenant)).unwrap()));
+        ListenerTls::new(&self.parts, &trust, Some(&self.tenant.id)).unwrap().config_for(None)
     }
 }
 

@@ -4,7 +4,9 @@
 //! reload. What does not: what any part does. Invariant: a reload builds
 //! everything new before it swaps anything; a settings error changes nothing.
 
+mod clients;
 mod publication;
+mod stale_lists;
 mod status;
 mod storage;
 mod sys_topics;
@@ -206,9 +208,8 @@ fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Brok
     let tls = tls_parts(&settings, &tickets, &clock)?;
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
-        let snapshot = trust.current();
         let tls = match listener.tls {
-            true => Some(ListenerTls::new(&tls, &snapshot, listener.default_tenant.as_ref()).map_err(unusable)?),
+            true => Some(ListenerTls::new(&tls, &trust, listener.default_tenant.as_ref()).map_err(unusable)?),
             false => None,
         };
         let bound = Listener::bind(listener, settings.net.backlog, tls).map_err(|error| StartError::Bind {
@@ -240,7 +241,10 @@ fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Brok
     foundations.spawn("overload", net::watch(Arc::clone(&node), foundations.clone()));
     let (listeners, reloading, reloaded) = (Arc::new(listeners), Arc::default(), Arc::new(Notify::new()));
     let offered = Renewed { parts: tls, https: settings.https };
-    let publication = Arc::new(Publication::new(&node, &listeners, &tickets, https.clone(), offered));
+    let changed = Arc::new(Notify::new());
+    foundations.spawn("stale lists", stale_lists::watch(Arc::clone(&node), Arc::clone(&changed), foundations.clone()));
+    let publication = Publication::new(&node, &listeners, &tickets, https.clone(), &changed, offered);
+    let publication = Arc::new(publication);
     let authority = Arc::new(authority);
     authority.publish_to(Arc::clone(&publication) as Arc<dyn authority::Publish>);
     let telling = sys_topics::keep_telling(Arc::clone(&node), Arc::clone(&reloaded), foundations.clone());
@@ -427,7 +431,7 @@ impl Handle {
 
     /// How many connections there are, those in their handshake included.
     #[must_use]
-    pub fn connections(&self) -> usize {
+    pub fn connection_count(&self) -> usize {
         self.node.live.len()
     }
 }

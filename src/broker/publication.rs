@@ -2,17 +2,19 @@
 //!
 //! What lives here: the swap of the snapshot with all that depends on it. What
 //! does not: who decides that trust changes (`ca::authority`, the reload).
-//! Invariant: the snapshot is swapped before anything is derived from it, and
-//! afterwards every connection asks itself whether it may stay.
+//! Invariant: the snapshot is swapped before anything is derived from it, so
+//! that a connection on its way in meets the new one or is found here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::ca::authority::Publish;
 use crate::identity::handshake::{ListenerTls, TlsParts};
 use crate::identity::https::HttpsTls;
 use crate::identity::tickets::TicketKeys;
 use crate::identity::trust::TrustSnapshot;
-use crate::net::{Command, HttpsDoor, HttpsSettings, Listener, Node};
+use crate::net::{HttpsDoor, HttpsSettings, Listener, Node};
 
 use super::{StartError, unusable};
 
@@ -22,6 +24,8 @@ pub(super) struct Publication {
     listeners: Arc<Vec<Arc<Listener>>>,
     tickets: Arc<TicketKeys>,
     https: Option<Arc<HttpsDoor>>,
+    /// Tells who watches revocation lists.
+    changed: Arc<Notify>,
     offered: Mutex<Renewed>,
 }
 
@@ -40,6 +44,7 @@ impl Publication {
         listeners: &Arc<Vec<Arc<Listener>>>,
         tickets: &Arc<TicketKeys>,
         https: Option<Arc<HttpsDoor>>,
+        changed: &Arc<Notify>,
         offered: Renewed,
     ) -> Self {
         Self {
@@ -47,6 +52,7 @@ impl Publication {
             listeners: Arc::clone(listeners),
             tickets: Arc::clone(tickets),
             https,
+            changed: Arc::clone(changed),
             offered: Mutex::new(offered),
         }
     }
@@ -57,23 +63,33 @@ impl Publication {
     /// TLS cannot be configured so: some listeners ask as they did before.
     pub(super) fn swap(&self, next: TrustSnapshot, renewed: Option<Renewed>) -> Result<(), StartError> {
         let mut offered = self.offered();
-        let renewed = renewed.unwrap_or_else(|| offered.clone());
         let change = self.node.trust.publish(next);
         if change.anchor_gone {
             self.tickets.forget();
         }
+        // Whatever becomes of the handshakes, nobody stays who may not.
+        self.node.live.review(&change.snapshot, self.node.clock.wall());
+        self.changed.notify_one();
+        if !change.handshakes && renewed.is_none() {
+            return Ok(());
+        }
+        let renewed = renewed.unwrap_or_else(|| offered.clone());
+        self.offer(&change.snapshot, &renewed)?;
+        *offered = renewed;
+        Ok(())
+    }
+
+    /// Lets new handshakes be offered by what holds now.
+    fn offer(&self, snapshot: &Arc<TrustSnapshot>, renewed: &Renewed) -> Result<(), StartError> {
         for listener in self.listeners.iter() {
             let Some(tls) = &listener.tls else { continue };
             let tenant = listener.scope.default_tenant.as_ref();
-            tls.store(Arc::new(ListenerTls::new(&renewed.parts, &change.snapshot, tenant).map_err(unusable)?));
+            tls.store(Arc::new(ListenerTls::new(&renewed.parts, &self.node.trust, tenant).map_err(unusable)?));
         }
         if let (Some(door), Some(settings)) = (&self.https, &renewed.https) {
-            let tls =
-                HttpsTls::new(&renewed.parts, &change.snapshot, settings.client_certificates).map_err(unusable)?;
+            let tls = HttpsTls::new(&renewed.parts, snapshot, settings.client_certificates).map_err(unusable)?;
             door.renew(settings.clone(), tls);
         }
-        *offered = renewed;
-        self.node.live.tell_all(Command::Recheck);
         Ok(())
     }
 

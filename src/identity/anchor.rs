@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 
 use super::certificate::{Certificate, CertificateFacts, date};
+use super::crl::CrlSettings;
 use super::reason::Reason;
 use super::switch::{AnchorKind, AnchorState, StaleCrl, V1};
 use super::tenant::{AnchorSettings, Switches};
@@ -133,6 +134,20 @@ impl Anchor {
     #[must_use]
     pub fn signs(&self) -> bool {
         is_ca(&self.certificate) || self.certificate.version < 3
+    }
+
+    /// What becomes of its certificates when a revocation list is stale.
+    #[must_use]
+    pub const fn stale_crl(&self) -> StaleCrl {
+        self.stale_crl
+    }
+
+    /// What is wrong with a list below it that is stale.
+    #[must_use]
+    pub fn tell_of_stale(&self, list: &CrlSettings) -> String {
+        let until = list.next_update.map_or_else(String::new, date);
+        let (source, summary) = (&list.source, self.summary());
+        format!("the revocation list {source} below the anchor {summary} should have been replaced by {until}")
     }
 
     /// One line for people: name, subject and end.

@@ -2,9 +2,10 @@
 //!
 //! What lives here: versions, groups, ALPN, tickets, and the choice of a
 //! configuration by ClientHello. What does not: sockets (`net`), client
-//! certificates (`verifier`). Invariant: a set of configurations belongs to one
-//! snapshot; a change of trust or of the server's certificate makes a new set,
-//! and nobody who is connected notices.
+//! certificates (`verifier`). Invariant: whom a handshake takes is asked of
+//! the current snapshot; what it offers was read from one, and a change of that
+//! or of the server's certificate makes a new set, which nobody notices who is
+//! connected.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +23,7 @@ use rustls_pki_types::UnixTime;
 use super::admission;
 use super::server_certificate::ServerCertificate;
 use super::tickets::{TicketKeys, Tickets};
-use super::trust::{Tenant, TrustSnapshot};
+use super::trust::{Tenant, Trust};
 use super::verifier::Verifier;
 use crate::clock::Clock;
 use crate::mqtt::TenantId;
@@ -116,16 +117,13 @@ impl ListenerTls {
     ///
     /// # Errors
     /// The provider lacks what TLS needs.
-    pub fn new(
-        parts: &TlsParts,
-        snapshot: &Arc<TrustSnapshot>,
-        default_tenant: Option<&TenantId>,
-    ) -> Result<Self, rustls::Error> {
-        let default = Pair::new(parts, snapshot, admission::scope(snapshot, None, default_tenant), false)?;
+    pub fn new(parts: &TlsParts, trust: &Arc<Trust>, default_tenant: Option<&TenantId>) -> Result<Self, rustls::Error> {
+        let snapshot = trust.current();
+        let default = Pair::new(parts, trust, admission::scope(&snapshot, None, default_tenant), false)?;
         let mut by_domain = HashMap::new();
         for tenant in snapshot.tenants() {
             if let Some(domain) = &tenant.domain {
-                by_domain.insert(domain.to_ascii_lowercase(), Pair::new(parts, snapshot, Some(tenant), true)?);
+                by_domain.insert(domain.to_ascii_lowercase(), Pair::new(parts, trust, Some(tenant), true)?);
             }
         }
         Ok(Self { default, by_domain })
@@ -156,11 +154,11 @@ impl ListenerTls {
 impl Pair {
     fn new(
         parts: &TlsParts,
-        snapshot: &Arc<TrustSnapshot>,
+        trust: &Arc<Trust>,
         scope: Option<&Arc<Tenant>>,
         by_server_name: bool,
     ) -> Result<Self, rustls::Error> {
-        let verifier = Verifier::new(Arc::clone(snapshot), scope.cloned(), by_server_name);
+        let verifier = Verifier::new(Arc::clone(trust), scope.map(|tenant| tenant.id.clone()), by_server_name);
         let mode = scope.map_or("-", |tenant| tenant.switches.client_cert.as_str());
         let tickets = Tickets {
             keys: Arc::clone(&parts.tickets),

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::anchor::Anchor;
-use super::certificate::{Certificate, CertificateFacts, date};
+use super::certificate::{Certificate, CertificateFacts, date, system_time};
 use super::chain::Court;
 use super::name::CommonName;
 use super::principal::Lineage;
@@ -44,6 +44,12 @@ impl Verdict {
     #[must_use]
     pub const fn is_valid_at(&self, now: i64) -> bool {
         self.not_before <= now && now <= self.not_after
+    }
+
+    /// The end of the path's life.
+    #[must_use]
+    pub fn expires(&self) -> std::time::SystemTime {
+        system_time(self.not_after)
     }
 }
 

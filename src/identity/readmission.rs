@@ -44,6 +44,26 @@ pub fn readmit(
     })
 }
 
+/// Whether nothing that `admission` rests on has changed since, so that it
+/// needs no look: the tenant, and the tenant of its anchor, are those of then.
+#[must_use]
+pub fn is_untouched(snapshot: &TrustSnapshot, admission: &Admission) -> bool {
+    let is_same = |id, then: &Arc<Tenant>| snapshot.tenant(id).is_some_and(|now| Arc::ptr_eq(now, then));
+    let anchor = admission.anchor.as_ref();
+    is_same(&admission.tenant.id, &admission.tenant) && anchor.is_none_or(|anchor| anchor.tenant == admission.tenant.id)
+}
+
+/// Whether the connection has to look again itself: it has to go, or may do
+/// something else than before. For whoever changed trust, so that nobody else is
+/// disturbed.
+#[must_use]
+pub fn is_concerned(snapshot: &TrustSnapshot, peer: &Peer, admission: &Admission, now: SystemTime) -> bool {
+    match (Review { snapshot, peer, admission, now }).decide() {
+        Err(_) => true,
+        Ok(next) => !Arc::ptr_eq(&next.rights, &admission.rights) || next.not_after != admission.not_after,
+    }
+}
+
 struct Review<'r> {
     snapshot: &'r TrustSnapshot,
     peer: &'r Peer,

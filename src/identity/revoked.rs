@@ -110,7 +110,7 @@ impl Inquiry<'_> {
                     continue;
                 }
                 if self.anchor.stale_crl == StaleCrl::Hard {
-                    return Err((Reason::CrlStale, stale(self.anchor, list)));
+                    return Err((Reason::CrlStale, self.anchor.tell_of_stale(list)));
                 }
                 standing = Standing::Stale;
             }
@@ -121,14 +121,4 @@ impl Inquiry<'_> {
 
 fn told(what: &str, revoked: Revoked) -> String {
     format!("{what} on {} ({})", date(revoked.since), revoked.reason)
-}
-
-/// What is wrong with a list that is stale.
-pub(super) fn stale(anchor: &Anchor, list: &CrlSettings) -> String {
-    let until = list.next_update.map_or_else(String::new, date);
-    format!(
-        "the revocation list {} below the anchor {} should have been replaced by {until}",
-        list.source,
-        anchor.summary()
-    )
 }

@@ -175,6 +175,14 @@ impl TrustSnapshot {
         self.tenants.values().flat_map(|tenant| tenant.anchors.iter())
     }
 
+    /// The revocation lists in use, each with the anchor that it is below.
+    pub fn revocation_lists(&self) -> impl Iterator<Item = (&Arc<Anchor>, &CrlSettings)> {
+        self.tenants.values().flat_map(|tenant| {
+            let used = tenant.anchors.iter().filter(|anchor| anchor.state != AnchorState::Disabled);
+            used.flat_map(|anchor| tenant.crls_below(anchor.facts.fingerprint).iter().map(move |list| (anchor, list)))
+        })
+    }
+
     pub(super) fn anchors_named<'s>(
         &'s self,
         subject: &[u8],
@@ -268,6 +276,20 @@ impl TrustSnapshot {
                 .all(|(own, others)| Arc::ptr_eq(own, others) || (own.id == others.id && own.judges_like(others)))
     }
 
+    /// Whether handshakes are offered as by `other`.
+    fn shakes_like(&self, other: &Self) -> bool {
+        let offers = |tenant: &Tenant| (tenant.switches.client_cert, tenant.switches.send_ca_names);
+        let alike = |own: &Arc<Tenant>, others: &Arc<Tenant>| {
+            Arc::ptr_eq(own, others)
+                || (own.id == others.id
+                    && own.domain == others.domain
+                    && offers(own) == offers(others)
+                    && own.judges_like(others))
+        };
+        self.tenants.len() == other.tenants.len()
+            && self.tenants.values().zip(other.tenants.values()).all(|(own, others)| alike(own, others))
+    }
+
     /// Whether an anchor that counted in `old` does not count any more.
     fn lost_an_anchor_of(&self, old: &Self) -> bool {
         let counts = |anchor: &Anchor| anchor.state == AnchorState::Enabled;
@@ -283,6 +305,9 @@ impl TrustSnapshot {
 pub struct Change {
     /// What holds now.
     pub snapshot: Arc<TrustSnapshot>,
+    /// Whether handshakes have to be offered otherwise: other names of anchors,
+    /// other server names, another insistence on certificates.
+    pub handshakes: bool,
     /// Whether an anchor was removed or disabled: session tickets that were
     /// made before are worthless then, and their keys have to go.
     pub anchor_gone: bool,
@@ -319,34 +344,19 @@ impl Trust {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Lets the tenants of `changed` hold as they are stated there, and those
-    /// of `removed` be gone; every other one stays as it is.
-    ///
-    /// # Errors
-    /// Every mistake that was found; nothing is changed then.
-    pub fn revise(&self, changed: &[TenantSettings], removed: &[TenantId]) -> Result<Change, Vec<TrustError>> {
-        let _one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = self.current.load().with_tenants(changed, removed)?;
-        Ok(self.swap(next))
-    }
-
     /// Lets `next` hold from now on.
-    pub fn publish(&self, next: TrustSnapshot) -> Change {
+    pub fn publish(&self, mut next: TrustSnapshot) -> Change {
         let _one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.swap(next)
-    }
-
-    /// One at a time.
-    fn swap(&self, mut next: TrustSnapshot) -> Change {
         let old = self.current.load_full();
         next.version = old.version + 1;
         if next.judges_like(&old) {
             next.verdicts = Arc::clone(&old.verdicts);
         }
         let anchor_gone = next.lost_an_anchor_of(&old);
+        let handshakes = !next.shakes_like(&old);
         let snapshot = Arc::new(next);
         self.current.store(Arc::clone(&snapshot));
         self.version.store(snapshot.version, Ordering::Release);
-        Change { snapshot, anchor_gone }
+        Change { snapshot, handshakes, anchor_gone }
     }
 }

@@ -22,7 +22,8 @@ use super::path::Failure;
 use super::reason::{Alert, Reason};
 use super::signature::{self, ALGORITHMS, SCHEMES};
 use super::switch::{AnchorKind, AnchorState, ClientCert, RejectAt};
-use super::trust::{Tenant, TrustSnapshot};
+use super::trust::{Tenant, Trust, TrustSnapshot};
+use crate::mqtt::TenantId;
 
 /// Names of anchors in a CertificateRequest at most, bytes (TLS-05): small
 /// clients refuse an over-long handshake.
@@ -30,9 +31,10 @@ const MAX_HINTS: usize = 8 * 1024;
 
 /// Judges client certificates for one listener and server name.
 pub struct Verifier {
-    snapshot: Arc<TrustSnapshot>,
+    /// Asked anew for each certificate: what is taken back holds at once.
+    trust: Arc<Trust>,
     /// The tenant that is known before any certificate.
-    scope: Option<Arc<Tenant>>,
+    scope: Option<TenantId>,
     mode: ClientCert,
     hints: Vec<DistinguishedName>,
 }
@@ -42,36 +44,41 @@ impl Verifier {
     /// certificate says otherwise. Without a scope nothing is insisted on:
     /// CONNECT decides (TLS-12).
     #[must_use]
-    pub fn new(snapshot: Arc<TrustSnapshot>, scope: Option<Arc<Tenant>>, by_server_name: bool) -> Self {
-        let mode = scope.as_ref().map_or(ClientCert::Optional, |tenant| tenant.switches.client_cert);
-        let only = scope.as_deref().filter(|_| by_server_name);
-        let hints = hints(&snapshot, only);
-        Self { snapshot, scope, mode, hints }
+    pub fn new(trust: Arc<Trust>, scope: Option<TenantId>, by_server_name: bool) -> Self {
+        let snapshot = trust.current();
+        let tenant = scope.as_ref().and_then(|scope| snapshot.tenant(scope));
+        let mode = tenant.map_or(ClientCert::Optional, |tenant| tenant.switches.client_cert);
+        let hints = hints(&snapshot, tenant.map(|tenant| &**tenant).filter(|_| by_server_name));
+        Self { trust, scope, mode, hints }
     }
 
     fn judge(&self, sent: &[CertificateDer<'_>], now: i64) -> Result<(), Box<Failure>> {
-        let prefer = self.scope.as_ref().map(|tenant| &tenant.id);
-        self.snapshot.judge(sent, prefer, now).map(|verdict| capture::put_not_after(verdict.not_after))
+        let verdict = self.trust.current().judge(sent, self.scope.as_ref(), now)?;
+        capture::put_not_after(verdict.not_after);
+        Ok(())
+    }
+
+    /// The tenant whose switches decide about a failure.
+    fn tenant_of<'s>(&self, snapshot: &'s TrustSnapshot, failure: &Failure) -> Option<&'s Arc<Tenant>> {
+        match &failure.anchor {
+            Some(anchor) => snapshot.tenant(&anchor.tenant),
+            None => snapshot.tenant(self.scope.as_ref()?),
+        }
     }
 
     /// TLS-07: a certificate that can be read may wait for CONNECT with its
     /// refusal, if the tenant wants it so.
     fn waits_for_connect(&self, failure: &Failure) -> bool {
-        let tenant = match &failure.anchor {
-            Some(anchor) => self.snapshot.tenant(&anchor.tenant),
-            None => self.scope.as_ref(),
-        };
+        let snapshot = self.trust.current();
         let readable = failure.facts.is_some() && failure.reason != Reason::Encoding;
-        readable && tenant.is_some_and(|tenant| tenant.switches.reject_at == RejectAt::Connack)
+        readable
+            && self.tenant_of(&snapshot, failure).is_some_and(|tenant| tenant.switches.reject_at == RejectAt::Connack)
     }
 
     fn refuse(&self, mut failure: Failure) -> Error {
-        failure.scope = self.scope.as_ref().map(|tenant| tenant.id.clone());
-        let tenant = match &failure.anchor {
-            Some(anchor) => self.snapshot.tenant(&anchor.tenant),
-            None => self.scope.as_ref(),
-        };
-        let alert = failure.reason.alert(tenant.map(|tenant| tenant.profile));
+        failure.scope.clone_from(&self.scope);
+        let profile = self.tenant_of(&self.trust.current(), &failure).map(|tenant| tenant.profile);
+        let alert = failure.reason.alert(profile);
         let error = error_of(failure.reason, alert);
         capture::put_failure(failure);
         error
@@ -196,7 +203,6 @@ pub(super) fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPubl
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scope = self.scope.as_ref().map(|tenant| &tenant.id);
-        f.debug_struct("Verifier").field("scope", &scope).field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("Verifier").field("scope", &self.scope).field("mode", &self.mode).finish_non_exhaustive()
     }
 }

@@ -6,13 +6,15 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use dashmap::DashMap;
 
 use crate::delivery::Yield;
 use crate::telemetry::metrics::{Counter, Gauge};
+
+use super::clients::Client;
 
 /// What a connection is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub enum Command {
     Yield,
     /// Trust or the time has changed: authorise again.
     Recheck,
+    /// Somebody who runs the broker, or one of its platforms, ends the
+    /// connection; [`Control::why_dismissed`] says why.
+    Dismiss,
     /// The broker stops.
     ShutDown,
 }
@@ -32,6 +37,8 @@ pub struct Control {
     peer: SocketAddr,
     raised: AtomicBool,
     state: Mutex<State>,
+    /// Set once its CONNECT was accepted.
+    client: OnceLock<Client>,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +46,7 @@ struct State {
     waker: Option<Waker>,
     yielding: bool,
     recheck: bool,
+    dismissed: Option<Arc<str>>,
     shut_down: bool,
 }
 
@@ -53,6 +61,27 @@ impl Control {
     #[must_use]
     pub const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// What others may look at, once the client is in.
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.get()
+    }
+
+    /// Shows others who came in.
+    pub(super) fn introduce(&self, client: Client) {
+        let _ = self.client.set(client);
+    }
+
+    /// Ends the connection, with the words that its client may read.
+    pub(super) fn dismiss(&self, why: &str) {
+        self.lock().dismissed = Some(Arc::from(why));
+        self.tell(Command::Dismiss);
+    }
+
+    /// Why the connection was ended from outside.
+    pub(super) fn why_dismissed(&self) -> Option<Arc<str>> {
+        self.lock().dismissed.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -76,11 +105,24 @@ impl Control {
         if state.shut_down {
             return Some(Command::ShutDown);
         }
+        // It stays raised: whoever is dismissed hears nothing else.
+        if state.dismissed.is_some() {
+            return Some(Command::Dismiss);
+        }
         if state.yielding {
             return Some(Command::Yield);
         }
         self.raised.store(false, Ordering::Release);
         std::mem::take(&mut state.recheck).then_some(Command::Recheck)
+    }
+
+    /// Whether the connection has to end before it has begun. It leaves every
+    /// command to be heard by the driver.
+    pub(super) fn has_to_end(&self) -> bool {
+        self.raised.load(Ordering::Acquire) && {
+            let state = self.lock();
+            state.shut_down || state.dismissed.is_some()
+        }
     }
 
     /// Tells the connection.
@@ -89,6 +131,7 @@ impl Control {
         match command {
             Command::Yield => state.yielding = true,
             Command::Recheck => state.recheck = true,
+            Command::Dismiss => {}
             Command::ShutDown => state.shut_down = true,
         }
         self.raised.store(true, Ordering::Release);
@@ -123,7 +166,9 @@ impl Live {
     /// Enters a connection.
     pub(super) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Entered {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let control = Arc::new(Control { id, peer, raised: AtomicBool::new(false), state: Mutex::default() });
+        let control =
+            Control { id, peer, raised: AtomicBool::new(false), state: Mutex::default(), client: OnceLock::new() };
+        let control = Arc::new(control);
         self.connections.insert(id, Arc::clone(&control));
         Gauge::Connections.add(1);
         Entered { live: Arc::clone(self), control }
@@ -139,6 +184,21 @@ impl Live {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
+    }
+
+    /// Shows every connection to `look`, which may tell none of them.
+    pub(super) fn each(&self, mut look: impl FnMut(&Arc<Control>)) {
+        self.connections.iter().for_each(|entry| look(entry.value()));
+    }
+
+    /// Ends one connection, with the words that its client may read. Answers
+    /// whether it was there.
+    pub fn dismiss(&self, id: u64, why: &str) -> bool {
+        let control = self.connections.get(&id).map(|entry| Arc::clone(entry.value()));
+        control.is_some_and(|control| {
+            control.dismiss(why);
+            true
+        })
     }
 
     /// Tells every connection.

@@ -7,6 +7,7 @@
 //! however this phase ends.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,10 +22,12 @@ use crate::mqtt::{ClientId, ReasonCode, Version};
 use crate::session::{KeepAlive, Session, Terms, Will};
 use crate::store::{Batch, StoreError};
 use crate::telemetry::metrics::Counter;
+use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 
 use super::Settings;
 use super::arrival::{self, Accepted};
+use super::clients::Client;
 use super::connection::{self, Connection, Parts};
 use super::control::{Control, Entered};
 use super::limits::Admitted;
@@ -407,6 +410,16 @@ impl Connecting {
         session.push_answer(connack(connect, present, session.terms(), &admission, settings));
         session.answers_wait_for(position.0);
         session.release_again();
+        entered.control.introduce(Client {
+            peer: Arc::clone(&self.peer),
+            admission: ArcSwap::new(Arc::clone(&admission)),
+            queue: Arc::clone(&queue),
+            since: self.node.clock.wall(),
+            clean_start: connect.clean_start,
+            keep_alive,
+            session_expiry: session.terms().session_expiry,
+            subscriptions: AtomicUsize::new(session.subscriptions().len()),
+        });
         let counted = self.node.census.count(&admission.tenant.id, &self.peer.listener.name);
         let parts = Parts {
             node: self.node,

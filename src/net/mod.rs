@@ -7,6 +7,7 @@
 mod announce;
 mod arrival;
 mod census;
+mod clients;
 mod connection;
 mod control;
 mod encode;
@@ -34,6 +35,7 @@ mod written;
 
 pub use announce::Voice;
 pub use census::{Census, Count};
+pub use clients::{ClientFilter, Connected};
 pub use control::{Command, Live};
 pub use https::{Guest, HttpsDoor};
 pub use limits::Limits;

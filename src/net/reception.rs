@@ -11,7 +11,7 @@ use crate::identity::admission::Peer;
 
 use super::arrival::{self, Accepted, Bounds};
 use super::connection::{Connection, linger};
-use super::control::{Command, Control};
+use super::control::Control;
 use super::establish::{Failed, Seats, begin, converse};
 use super::limits::Admitted;
 use super::listener::Listener;
@@ -70,14 +70,9 @@ async fn finish(node: &Arc<Node>, control: &Control, begin: impl Future<Output =
 async fn told_to_stop(control: &Control) {
     std::future::poll_fn(|cx| {
         control.listen(cx.waker());
-        while let Some(command) = control.hear() {
-            // A claim by another connection is heard by the driver; trust is
-            // loaded behind the entry into the index, so nothing is missed.
-            match command {
-                Command::ShutDown => return Poll::Ready(()),
-                Command::Yield => break,
-                Command::Recheck => {}
-            }
+        // A claim by another connection, and trust, are heard by the driver.
+        if control.has_to_end() {
+            return Poll::Ready(());
         }
         Poll::Pending
     })

@@ -52,6 +52,7 @@ listed! {
         SessionsExpired "certus_sessions_expired_total" "Sessions removed because their time was over"
         TrustWithdrawn "certus_trust_withdrawn_total" "Live connections closed because trust no longer admits them"
         CrlStaleAccepted "certus_crl_stale_accepted_total" "Chains accepted by a revocation list that should have been replaced by a newer one"
+        ConnectionsDismissed "certus_connections_dismissed_total" "Live connections ended by whoever runs the broker, or by a platform"
         KeepAliveExpired r#"certus_violations_total{kind="keep_alive"}"# "Connections closed for a breach of the protocol or of a bound"
         MalformedPackets r#"certus_violations_total{kind="malformed"}"# "Connections closed for a breach of the protocol or of a bound"
         PacketsTooLarge r#"certus_violations_total{kind="packet_too_large"}"# "Connections closed for a breach of the protocol or of a bound"
@@ -119,6 +120,7 @@ listed! {
     Gauge {
         Connections "certus_connections" "Open connections, those in their handshake included"
         HandshakesInProgress "certus_handshakes_in_progress" "Handshakes that are under way"
+        CrlStale "certus_crl_stale" "Revocation lists in use that should have been replaced by a newer one"
         Sessions "certus_sessions" "Sessions, connected or not"
         Subscriptions "certus_subscriptions" "Subscriptions in the routers"
         RetainedMessages "certus_retained_messages" "Retained messages"

@@ -8,6 +8,7 @@
 
 mod bombs;
 mod bounds;
+mod clients;
 mod flood;
 mod mutual;
 mod node;

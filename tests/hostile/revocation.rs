@@ -8,8 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use certus::broker;
-use certus::identity::switch::AnchorState;
+use certus::identity::certificate::Serial;
+use certus::identity::crl::CrlSettings;
+use certus::identity::revocation::{Revocation, RevocationTarget};
+use certus::identity::switch::{AnchorState, RevocationReason, StaleCrl};
 use certus::mqtt::{Qos, ReasonCode, Version};
+use certus::net::ClientFilter;
+use certus::telemetry::metrics::Gauge;
 use rustls::{ClientConfig, HandshakeKind};
 
 use crate::peer::{Hello, Peer, device, publish};
@@ -128,4 +133,86 @@ fn no_connection_slips_past_a_change_that_is_being_made() {
         stage.await_connections(0);
         stage.handle().reload(&stage.settings).unwrap();
     }
+}
+
+/// Whoever is named goes, with its will; nobody else notices.
+#[test]
+fn only_those_who_are_taken_back_are_looked_at() {
+    let stage = Stage::start();
+    let mut witness = Peer::connect(stage.plain, &Hello::new("witness"));
+    witness.subscribe("wills/+", Qos::AtLeastOnce);
+    let names: Vec<String> = (0..8).map(|number| format!("sensor-{number}")).collect();
+    let mut peers: Vec<Peer> = Vec::new();
+    for name in &names {
+        if !stage.files.path().join(format!("{name}.pem")).exists() {
+            certus::ca::new_device(stage.files.path(), name, certus::clock::Clock::system().wall()).unwrap();
+        }
+        let config = device(stage.files.path(), name, &rustls::version::TLS13);
+        let hello = Hello::new(name).will(&format!("wills/{name}"), Qos::AtLeastOnce);
+        peers.push(Peer::connect_tls(stage.tls, &config, &hello));
+    }
+    let listed = stage.handle().connections(&ClientFilter::default(), 0, 100);
+    assert_eq!(listed.len(), 9);
+    let certificate = |name: &str| listed.iter().find(|client| client.client_id.as_str() == name).unwrap();
+    let fingerprint = |name: &str| certificate(name).fingerprint.unwrap();
+    let serial = Serial(hex(certificate("sensor-1").serial.as_deref().unwrap()).into());
+    let targets = [
+        RevocationTarget::Fingerprint(fingerprint("sensor-0")),
+        RevocationTarget::Serial { anchor: None, serial },
+        RevocationTarget::CommonName("sensor-2".to_owned()),
+        RevocationTarget::Device("sensor-3".to_owned()),
+    ];
+    let mut settings = stage.settings.clone();
+    for (number, target) in targets.into_iter().enumerate() {
+        settings.tenants[0].revocations.push(Revocation { target, since: 0, reason: RevocationReason::Unspecified });
+        let told = stage.handle().recheck_concerned();
+        assert_eq!(told, 0, "nothing has changed yet");
+        stage.handle().reload(&settings).unwrap();
+        let changed = now();
+        assert_eq!(peers[number].ending(), Some(ReasonCode::NotAuthorized));
+        assert_eq!(&*witness.message().topic, format!("wills/{}", names[number]));
+        stage.await_connections(8 - number);
+        assert!(now() - changed < WITHIN);
+    }
+    for peer in &mut peers[4..] {
+        peer.ping();
+    }
+}
+
+fn hex(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+/// A list that goes stale takes the connections of its anchor with it, where
+/// the anchor says so, without anybody's doing.
+#[test]
+fn a_list_that_goes_stale_ends_live_connections_when_hard() {
+    let stage = Stage::start();
+    let config = device(stage.files.path(), "sensor-1", &rustls::version::TLS13);
+    let mut peer = Peer::connect_tls(stage.tls, &config, &Hello::new("sensor-1"));
+    let seconds = |ahead: u64| i64::try_from(certus::clock::Clock::system().unix_seconds() + ahead).unwrap();
+    let mut settings = stage.settings.clone();
+    let list = CrlSettings {
+        issuer: None,
+        serials: Arc::default(),
+        this_update: seconds(0) - 60,
+        next_update: Some(seconds(1)),
+        source: "plant.crl".to_owned(),
+    };
+    settings.tenants[0].anchors[0].crls = vec![list];
+    stage.handle().reload(&settings).unwrap();
+    pause(Duration::from_millis(3500));
+    peer.ping();
+    assert_eq!(Gauge::CrlStale.value(), 1);
+    settings.tenants[0].anchors[0].stale_crl = StaleCrl::Hard;
+    settings.tenants[0].anchors[0].crls[0].next_update = Some(seconds(1));
+    stage.handle().reload(&settings).unwrap();
+    peer.ping();
+    stage.await_connections_within(0, Duration::from_secs(8));
+    let mut late = Peer::over_tls(stage.tls, &config);
+    assert_ne!(late.greet(&Hello::new("sensor-1")), Some(ReasonCode::Success));
+    settings.tenants[0].anchors[0].crls[0].next_update = Some(seconds(3600));
+    stage.handle().reload(&settings).unwrap();
+    Peer::connect_tls(stage.tls, &config, &Hello::new("sensor-1")).ping();
 }

@@ -80,9 +80,14 @@ impl Stage {
     /// way.
     #[track_caller]
     pub fn await_connections(&self, count: usize) {
-        let limit = now() + SERVED_WITHIN;
-        while self.handle().connections() != count {
-            assert!(now() < limit, "{} connections, not {count}", self.handle().connections());
+        self.await_connections_within(count, SERVED_WITHIN);
+    }
+
+    #[track_caller]
+    pub fn await_connections_within(&self, count: usize, time: Duration) {
+        let limit = now() + time;
+        while self.handle().connection_count() != count {
+            assert!(now() < limit, "{} connections, not {count}", self.handle().connection_count());
             pause(Duration::from_millis(5));
         }
     }

@@ -13,7 +13,7 @@ use certus::identity::revocation::RevocationTarget;
 use certus::identity::switch::{AnchorState, ClientCert, Profile, RejectAt};
 use certus::identity::tenant::TenantSettings;
 use certus::identity::tickets::TicketKeys;
-use certus::identity::trust::TrustSnapshot;
+use certus::identity::trust::{Trust, TrustSnapshot};
 use certus::mqtt::TenantId;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
@@ -22,9 +22,7 @@ use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Error, RootCertStore, ServerConnection, SignatureScheme,
 };
 
-use crate::pki::{
-    chain, clock_at, days_later, der, key, noon, path, revocation, server_certificate, snapshot, tenant, with,
-};
+use crate::pki::{chain, clock_at, days_later, der, key, noon, path, revocation, server_certificate, tenant, with};
 
 pub const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
@@ -78,6 +76,7 @@ pub fn client_of(
 /// A listener over one snapshot.
 pub struct Listener {
     pub parts: TlsParts,
+    pub trust: Arc<Trust>,
     pub snapshot: Arc<TrustSnapshot>,
     pub tls: ListenerTls,
 }
@@ -85,13 +84,15 @@ pub struct Listener {
 impl Listener {
     pub fn new(tenants: &[TenantSettings], clock: Clock) -> Self {
         let tickets = Arc::new(TicketKeys::new(clock.clone()));
-        Self::with(TlsParts { certificate: server_certificate(), tickets, clock }, snapshot(tenants))
+        Self::with(TlsParts { certificate: server_certificate(), tickets, clock }, tenants)
     }
 
-    pub fn with(parts: TlsParts, snapshot: Arc<TrustSnapshot>) -> Self {
+    pub fn with(parts: TlsParts, tenants: &[TenantSettings]) -> Self {
+        let trust = Arc::new(Trust::new(TrustSnapshot::build(tenants).unwrap()));
+        let snapshot = trust.current();
         let default = snapshot.tenants().next().map(|tenant| tenant.id.clone());
-        let tls = ListenerTls::new(&parts, &snapshot, default.as_ref()).unwrap();
-        Self { parts, snapshot, tls }
+        let tls = ListenerTls::new(&parts, &trust, default.as_ref()).unwrap();
+        Self { parts, trust, snapshot, tls }
     }
 }
 
@@ -447,7 +448,7 @@ fn openssl_is_told_bad_certificate_for_weak_and_strange_keys() {
 #[test]
 fn without_a_default_tenant_nothing_is_insisted_on_in_the_handshake() {
     let listener = Listener::new(&[lab(&["root"])], clock_at(noon()));
-    let tls = ListenerTls::new(&listener.parts, &listener.snapshot, None).unwrap();
+    let tls = ListenerTls::new(&listener.parts, &listener.trust, None).unwrap();
     let listener = Listener { tls, ..listener };
     for version in VERSIONS {
         meet(&Arc::new(client(&presents(&[], "leaf"), version)), &listener).accepted();

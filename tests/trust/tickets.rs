@@ -10,7 +10,7 @@ use certus::mqtt::{TenantId, Version};
 use rustls::{ClientConfig, HandshakeKind};
 
 use crate::handshakes::{Listener, Met, VERSIONS, client, meet, presents};
-use crate::pki::{clock_at, days_later, noon, snapshot, tenant, with};
+use crate::pki::{clock_at, days_later, noon, tenant, with};
 
 fn peer(met: &Met) -> Peer {
     let chain = met.server.peer_certificates().map(|chain| chain.iter().map(|der| der.clone().into_owned()).collect());
@@ -72,7 +72,7 @@ fn a_device_whose_anchor_is_gone_resumes_tls_and_is_refused_at_connect() {
         let before = Listener::new(&lab(&["root"]), clock_at(noon()));
         let config = Arc::new(client(&presents(&["eku-client"], "leaf"), version));
         kind(&config, &before);
-        let after = Listener::with(before.parts.clone(), snapshot(&lab(&["root-rsa"])));
+        let after = Listener::with(before.parts.clone(), &lab(&["root-rsa"]));
         let (resumed, met) = kind(&config, &after);
         assert_eq!(resumed, Some(HandshakeKind::Resumed), "the verifier is not asked again");
         let refusal = admit(&after.snapshot, &peer(&met), &connect("press"), noon()).unwrap_err();
@@ -126,7 +126,7 @@ fn a_ticket_opens_only_where_it_was_sealed_for() {
         let config = Arc::new(client(&presents(&[], "leaf"), version));
         kind(&config, &easy);
         assert_eq!(kind(&config, &easy).0, Some(HandshakeKind::Resumed));
-        let strict = Listener::with(easy.parts.clone(), snapshot(&lab(&["root"])));
+        let strict = Listener::with(easy.parts.clone(), &lab(&["root"]));
         let met = meet(&config, &strict);
         assert_eq!(met.server_error, Some(rustls::Error::NoCertificatesPresented), "{version:?}");
     }

@@ -272,7 +272,8 @@ fn a_change_takes_over_what_did_not_change() {
     };
     changed.revocations = (1 << 20..(1 << 20) + 10_000).map(taken_back).collect();
     changed.anchors[1].state = AnchorState::Disabled;
-    let change = trust.revise(std::slice::from_ref(&changed), &[TenantId::new("t7")]).unwrap();
+    let next = before.with_tenants(std::slice::from_ref(&changed), &[TenantId::new("t7")]).unwrap();
+    let change = trust.publish(next);
     let after = trust.current();
     assert!(change.anchor_gone && Arc::ptr_eq(&change.snapshot, &after) && after.version() == before.version() + 1);
     let names = |snapshot: &TrustSnapshot| snapshot.tenants().map(|tenant| tenant.id.clone()).collect::<BTreeSet<_>>();
@@ -291,7 +292,7 @@ fn a_change_takes_over_what_did_not_change() {
 fn a_mistake_in_one_tenant_changes_nothing() {
     let trust = Trust::new(TrustSnapshot::build(&[lab(&["root"])]).unwrap());
     let twice = tenant("plant", Profile::Open, &["root"]);
-    let errors = trust.revise(&[twice], &[]).unwrap_err();
+    let errors = trust.current().with_tenants(&[twice], &[]).unwrap_err();
     assert!(errors[0].to_string().contains("belongs to one tenant"), "{errors:?}");
     assert_eq!(trust.current().version(), 1);
     assert!(trust.current().tenant_named("plant").is_none());

@@ -48,6 +48,12 @@ impl SessionQueue {
         self.promised.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// What the reader has sent and its client has not acknowledged yet.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     /// Says how much the reader has in flight, and how much it may have.
     pub fn note_window(&self, window: u16, in_flight: usize) {
         // Publishers read the line: it is written only when something changes.

@@ -110,7 +110,7 @@ impl Connection {
         let version = session.terms().version;
         let is_signalled = self.parts.admission.tenant.switches.on_forbidden_publish
             == OnForbiddenPublish::Connack5Close
-            && matches!(ending, Ending::Forbidden(_) | Ending::Refused(_) | Ending::ShutDown);
+            && matches!(ending, Ending::Forbidden(_) | Ending::Refused(_) | Ending::Dismissed(_) | Ending::ShutDown);
         if version.is_v5() {
             let mut properties = PropertiesBuf::new();
             if session.terms().problem_information {

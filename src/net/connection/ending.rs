@@ -1,5 +1,7 @@
 //! Why a connection ends, and what is said, counted and kept for each reason.
 
+use std::sync::Arc;
+
 use crate::delivery::Bound;
 use crate::identity::refusal::Refusal;
 use crate::mqtt::ReasonCode;
@@ -26,6 +28,8 @@ pub(in crate::net) enum Ending {
     /// A publication or subscription without the right, where the profile
     /// closes for it.
     Forbidden(ReasonCode),
+    /// Somebody who runs the broker, or one of its platforms, ended it.
+    Dismissed(Arc<str>),
     /// The broker stops.
     ShutDown,
     /// A bug of ours; the task is unwinding.
@@ -44,6 +48,7 @@ impl Ending {
                 _ => ReasonCode::AdministrativeAction,
             }),
             Self::Forbidden(reason) => Some(*reason),
+            Self::Dismissed(_) => Some(ReasonCode::AdministrativeAction),
             Self::ShutDown => Some(ReasonCode::ServerShuttingDown),
             Self::Panicked => Some(ReasonCode::UnspecifiedError),
         }
@@ -56,6 +61,7 @@ impl Ending {
             Self::Refused(_) => Counter::TrustWithdrawn.one(),
             Self::Violated(violation) => counter_of(violation).one(),
             Self::Misframed(_) => Counter::OtherViolations.one(),
+            Self::Dismissed(_) => Counter::ConnectionsDismissed.one(),
             Self::Disconnected { .. } | Self::Lost(_) | Self::Forbidden(_) | Self::ShutDown | Self::Panicked => {}
         }
     }
@@ -65,7 +71,7 @@ impl Ending {
         match self {
             Self::Disconnected { .. } | Self::Lost(_) | Self::TakenOver => websocket::NORMAL,
             Self::Violated(_) | Self::Misframed(_) => websocket::PROTOCOL_ERROR,
-            Self::Refused(_) | Self::Forbidden(_) => websocket::POLICY,
+            Self::Refused(_) | Self::Forbidden(_) | Self::Dismissed(_) => websocket::POLICY,
             Self::ShutDown | Self::Panicked => websocket::GOING_AWAY,
         }
     }
@@ -73,7 +79,7 @@ impl Ending {
     /// Whether the client is given time to read why. Nobody is whom trust no
     /// longer admits.
     pub(super) const fn lingers(&self) -> bool {
-        matches!(self, Self::Violated(_) | Self::Misframed(_) | Self::Forbidden(_))
+        matches!(self, Self::Violated(_) | Self::Misframed(_) | Self::Forbidden(_) | Self::Dismissed(_))
     }
 
     pub(super) fn keeps_will(&self) -> bool {
@@ -90,6 +96,7 @@ impl Ending {
             Self::TakenOver => "another connection of the same client took over".to_owned(),
             Self::Refused(refusal) => refusal.to_string(),
             Self::Forbidden(_) => "a publication or subscription without the right to it".to_owned(),
+            Self::Dismissed(why) => why.to_string(),
             Self::ShutDown => "the broker stops".to_owned(),
             Self::Panicked => "an internal error".to_owned(),
         }

@@ -25,6 +25,7 @@ mod turn;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -36,7 +37,6 @@ pub(super) use farewell::linger;
 use crate::codec::Packet;
 use crate::delivery::{Bound, Charge, Domain, Fanout, Mailbox, Progress, SessionQueue};
 use crate::identity::admission::{Admission, Peer};
-use crate::identity::readmission::readmit;
 use crate::mqtt::MessageId;
 use crate::session::{KeepAlive, Session, Violation};
 use crate::store::Position;
@@ -229,7 +229,7 @@ impl Connection {
         if let Some(bound) = self.parts.queue.overflowed() {
             return Err(overflow(bound));
         }
-        let mut recheck = self.parts.node.trust.version() != self.trust_version;
+        let mut told = false;
         while let Some(command) = self.parts.entered.control.hear() {
             match command {
                 Command::ShutDown => return Err(Ending::ShutDown),
@@ -238,10 +238,14 @@ impl Connection {
                     self.yielding = true;
                     break;
                 }
-                Command::Recheck => recheck = true,
+                Command::Dismiss => return Err(self.dismissed()),
+                Command::Recheck => told = true,
             }
         }
-        if recheck { self.recheck() } else { Ok(()) }
+        match told || self.parts.node.trust.version() != self.trust_version {
+            true => self.recheck(told),
+            false => Ok(()),
+        }
     }
 
     /// A client that published, left and came back at once has its old
@@ -257,25 +261,6 @@ impl Connection {
             }
         }
         Ending::TakenOver
-    }
-
-    fn recheck(&mut self) -> Result<(), Ending> {
-        let node = &self.parts.node;
-        let snapshot = node.trust.current();
-        match readmit(&snapshot, &self.parts.peer, &self.parts.admission, node.clock.wall()) {
-            Ok(admission) => {
-                self.trust_version = admission.trust_version;
-                let changed = !Arc::ptr_eq(&self.parts.admission.rights, &admission.rights);
-                self.parts.admission = Arc::new(admission);
-                if changed {
-                    self.slots.iter_mut().for_each(|slots| slots.clear());
-                    self.review_subscriptions();
-                }
-                self.arm();
-                Ok(())
-            }
-            Err(refusal) => Err(Ending::Refused(refusal)),
-        }
     }
 
     /// When silence, or the certificate's end, is due.
@@ -315,7 +300,7 @@ impl Connection {
                 return Err(Ending::Violated(Violation::KeepAlive));
             }
             if self.certificate_end().is_some_and(|end| end <= self.parts.node.clock.wall()) {
-                self.recheck()?;
+                self.recheck(true)?;
             }
             self.trim();
             self.arm();
@@ -448,6 +433,9 @@ impl Connection {
         self.parts.outgoing.shrink(BURST);
         if self.partial.capacity() > 4 * self.partial.len() {
             self.partial.shrink_to_fit();
+        }
+        if let (Some(client), Some(session)) = (self.parts.entered.control.client(), &self.session) {
+            client.subscriptions.store(session.subscriptions().len(), Ordering::Relaxed);
         }
     }
 }

@@ -8,7 +8,7 @@ use certus::identity::certificate::Certificate;
 use certus::identity::pem::{Wanted, certificates, objects};
 use certus::identity::switch::{AnchorKind, AnchorState, Profile, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
-use certus::identity::trust::TrustSnapshot;
+use certus::identity::trust::{Trust, TrustSnapshot};
 use certus::identity::verifier::Verifier;
 use certus::mqtt::TenantId;
 use rustls::server::danger::ClientCertVerifier;
@@ -43,9 +43,8 @@ fn verifier() -> &'static Verifier {
     VERIFIER.get_or_init(|| {
         let mut tenant = TenantSettings::new(TenantId::new("lab"), Profile::Open);
         tenant.anchors = vec![settings(CA)];
-        let snapshot = Arc::new(TrustSnapshot::build(&[tenant]).expect("a good anchor"));
-        let scope = snapshot.tenant_named("lab").cloned();
-        Verifier::new(snapshot, scope, false)
+        let snapshot = TrustSnapshot::build(&[tenant]).expect("a good anchor");
+        Verifier::new(Arc::new(Trust::new(snapshot)), Some(TenantId::new("lab")), false)
     })
 }
 

@@ -1,0 +1,46 @@
+//! The clients of a running broker, for the control plane.
+//!
+//! What lives here: listing them, ending one, and what the loss of an anchor
+//! would do. What does not: how any of it looks to people (`control`).
+//! Invariant: asking disturbs no client.
+
+use crate::identity::certificate::Fingerprint;
+use crate::net::{ClientFilter, Connected};
+
+use super::Handle;
+
+impl Handle {
+    /// The live connections of clients that are in, in the order of their
+    /// numbers, behind the number `after` (0: from the first), at most
+    /// `limit`.
+    #[must_use]
+    pub fn connections(&self, filter: &ClientFilter, after: u64, limit: usize) -> Vec<Connected> {
+        self.node.live.clients(filter, after, limit)
+    }
+
+    /// How many live connections `filter` takes.
+    #[must_use]
+    pub fn count_connections(&self, filter: &ClientFilter) -> usize {
+        self.node.live.count(filter)
+    }
+
+    /// Ends one live connection; its will is published. `why` is for its
+    /// client (the reason string of MQTT 5.0) and the log. Answers whether the
+    /// connection was there.
+    pub fn disconnect(&self, id: u64, why: &str) -> bool {
+        self.node.live.dismiss(id, why)
+    }
+
+    /// Lets those look at trust and time again whom it would concern, and
+    /// answers how many those are.
+    #[must_use]
+    pub fn recheck_concerned(&self) -> usize {
+        self.node.live.review(&self.node.trust.current(), self.node.clock.wall())
+    }
+
+    /// Which live connections the removal of an anchor would cut off.
+    #[must_use]
+    pub fn cut_off(&self, anchor: Fingerprint, after: u64, limit: usize) -> Vec<Connected> {
+        self.connections(&ClientFilter { anchor: Some(anchor), ..ClientFilter::default() }, after, limit)
+    }
+}
