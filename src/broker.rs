@@ -116,6 +116,9 @@ pub enum StartError {
     /// What is stored cannot be served.
     #[error("the store: {0}")]
     Recover(#[from] net::RecoverError),
+    /// The key that seals private keys cannot be had.
+    #[error("the sealing key: {0}")]
+    Seal(#[from] crate::ca::seal::SealError),
     /// What the control plane keeps cannot be used.
     #[error("{0}")]
     Authority(#[from] authority::OpenError),
@@ -201,7 +204,12 @@ pub fn start_on(settings: Settings, clock: Clock, store: Arc<dyn Store>) -> Resu
 }
 
 fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Broker, StartError> {
-    let (authority, snapshot) = Authority::open(Arc::clone(&storage.store), clock.clone(), &settings.tenants)?;
+    let (authority, snapshot) = Authority::open(
+        Arc::clone(&storage.store),
+        clock.clone(),
+        storage::sealing_key(&settings.durability)?,
+        &settings.tenants,
+    )?;
     check_tenants(&settings, &snapshot)?;
     let trust = Arc::new(Trust::new(snapshot));
     let tickets = Arc::new(TicketKeys::new(clock.clone()));

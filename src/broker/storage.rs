@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ca::seal::{self, SealError, SealingKey};
 use crate::shutdown::Tasks;
 use crate::store::{self, EmbeddedStore, MemoryStore, OpenError, Plan, SlowStore, Store};
 
@@ -25,6 +26,18 @@ pub enum Durability {
         /// Its level and its bounds.
         settings: store::Settings,
     },
+}
+
+/// The key that seals what the store holds of private keys. It lies beside the
+/// store; one for a store in memory lasts as long as that.
+pub(super) fn sealing_key(durability: &Durability) -> Result<SealingKey, SealError> {
+    match durability {
+        Durability::Memory => SealingKey::random(),
+        Durability::Disk { directory, .. } => {
+            let state_dir = directory.parent().unwrap_or(directory).to_owned();
+            Ok(seal::Sources::of_this_process(None, state_dir).load()?.0)
+        }
+    }
 }
 
 /// A store with what keeps it running.

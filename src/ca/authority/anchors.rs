@@ -148,7 +148,7 @@ impl Authority {
                 format!("this certificate is an anchor of tenant {tenant} already"),
             ));
         }
-        let uploaded = draft.state.anchors.of(&[tenant]).filter(|row| !row.made_here).count();
+        let uploaded = draft.state.anchors.of(&[tenant]).count();
         let configured = draft
             .state
             .configured
@@ -182,7 +182,6 @@ impl Authority {
             registration: None,
             challenge: Some(fresh_challenge(draft.now)?),
             stale_crl: StaleCrlPolicy::Soft,
-            made_here: false,
             created_at: draft.now,
             revision: 1,
         })
@@ -269,7 +268,6 @@ fn of_file(tenant: &str, anchor: &AnchorSettings) -> Option<AnchorView> {
         registration: None,
         challenge: None,
         stale_crl: anchor.stale_crl.into(),
-        made_here: false,
         created_at: 0,
         revision: 0,
     };

@@ -7,17 +7,23 @@
 //! and under one lock; a change that fails at any point changes nothing.
 
 mod access;
+mod access_tokens;
 mod accounts;
 mod anchors;
 mod audit;
 mod caller;
-#[allow(dead_code)] // issued certificates use the rest
+mod certificates;
+mod device_requests;
 mod draft;
 mod durable;
 mod fault;
+mod keys;
+mod notices;
+mod options;
 mod proof;
-#[allow(dead_code)]
 mod random;
+mod requests;
+mod revocations;
 mod shelf;
 mod state;
 mod tenants;
@@ -26,22 +32,28 @@ mod tests;
 mod tokens;
 
 pub use access::{Scope, Scopes, UnknownScope};
+pub use access_tokens::Claims;
 pub use accounts::{AccountChange, NewAccount};
 pub use anchors::{AnchorChange, AnchorView, NewAnchor};
 pub use audit::AuditFilter;
 pub use caller::Caller;
+pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent, Voucher};
 pub use fault::{Fault, Kind};
+pub use requests::Grant;
+pub use revocations::NewRevocation;
 pub use tenants::{NewTenant, TenantChange, TenantView};
 pub use tokens::{NewToken, Presented, TokenView};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::ca::seal::SealingKey;
 use crate::clock::Clock;
 use crate::identity::tenant::TenantSettings;
 use crate::identity::trust::{TrustError, TrustSnapshot};
 use crate::store::Store;
 
 use draft::Draft;
+use keys::Keys;
 use state::{Reach, State};
 
 /// Lets a snapshot hold for everybody.
@@ -75,6 +87,7 @@ pub struct Authority {
     store: Arc<dyn Store>,
     clock: Clock,
     state: Mutex<State>,
+    keys: Keys,
     publisher: Mutex<Option<Arc<dyn Publish>>>,
 }
 
@@ -87,11 +100,15 @@ impl Authority {
     pub fn open(
         store: Arc<dyn Store>,
         clock: Clock,
+        sealing: SealingKey,
         configured: &[TenantSettings],
     ) -> Result<(Self, TrustSnapshot), OpenError> {
         let state = State::read(store.as_ref(), configured)?;
         let snapshot = state.snapshot().map_err(OpenError::Trust)?;
-        Ok((Self { store, clock, state: Mutex::new(state), publisher: Mutex::default() }, snapshot))
+        Ok((
+            Self { store, clock, state: Mutex::new(state), keys: Keys::new(sealing), publisher: Mutex::default() },
+            snapshot,
+        ))
     }
 
     /// Names whoever swaps snapshots; until then changes are only kept.

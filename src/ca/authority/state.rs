@@ -10,13 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::OpenError;
+use super::options::OFFLINE_LIST;
 use super::shelf::Shelf;
 use crate::ca::record::{
-    AccountRow, AnchorRow, AnchorStatus, CrlRow, DeviceRequestRow, EnrolmentRow, KeyRow, OptionRow, Record,
-    RevocationRow, TenantRow, TokenRow,
+    AccountRow, AnchorRow, AnchorStatus, CrlRow, DeviceRequestRow, EnrolmentRow, KeyRow, KeyUse, LogoutRow, OptionRow,
+    Record, RevocationKind, RevocationRow, TenantRow, TokenRow,
 };
 use crate::identity::account::Account;
-use crate::identity::switch::{AnchorKind, Profile, Role};
+use crate::identity::fingerprint::{Fingerprint, Serial};
+use crate::identity::revocation::{Revocation, RevocationTarget};
+use crate::identity::switch::{AnchorKind, AnchorState, Profile, RevocationReason, Role, StaleCrl};
 use crate::identity::tenant::{AnchorSettings, Switches, TenantSettings};
 use crate::identity::trust::{TrustError, TrustSnapshot};
 use crate::mqtt::TenantId;
@@ -101,8 +104,9 @@ shelves! {
     crls: CrlRow, reaches Tenant;
     tokens: TokenRow, reaches Nobody;
     enrolments: EnrolmentRow, reaches Nobody;
-    keys: KeyRow, reaches Nobody;
-    options: OptionRow, reaches Nobody;
+    keys: KeyRow, reaches Everybody;
+    options: OptionRow, reaches Tenant;
+    logouts: LogoutRow, reaches Nobody;
     device_requests: DeviceRequestRow, reaches Nobody;
 }
 
@@ -177,9 +181,55 @@ impl State {
             }
         };
         settings.anchors.extend(self.anchors.of(&[tenant]).filter_map(|row| self.anchor_settings(row)));
+        settings.anchors.extend(self.own_authorities(tenant, settings.profile));
+        settings.revocations.extend(
+            self.revocations.of(&[tenant]).filter(|row| self.is_in_force(row)).filter_map(|row| revocation(row)),
+        );
         settings.accounts.extend(self.accounts.of(&[tenant]).map(|row| account(row)));
         settings.enabled &= row.is_none_or(|row| row.enabled);
         Some(settings)
+    }
+
+    /// The CAs that are kept here: the tenant's own, and that of the operator,
+    /// which signs for every tenant of Centiloc and stands with the first.
+    fn own_authorities(&self, tenant: &str, profile: Profile) -> Vec<AnchorSettings> {
+        let is_first = || self.first_of(Profile::Centiloc).as_deref() == Some(tenant);
+        let own = self.keys.get(&[tenant, KeyUse::Issuer.as_str()]).map(|row| (row, AnchorKind::Issuer));
+        let operator =
+            (profile == Profile::Centiloc && is_first()).then(|| self.keys.get(&["", KeyUse::Operator.as_str()]));
+        let operator = operator.flatten().map(|row| (row, AnchorKind::Operator));
+        let settings = |(row, kind): (&Arc<KeyRow>, AnchorKind)| AnchorSettings {
+            name: format!("the broker's {} CA", row.used_for.as_str()),
+            der: row.certificate.clone(),
+            source: "made here".to_owned(),
+            kind,
+            state: AnchorState::Enabled,
+            proved: true,
+            auto_registration: true,
+            stale_crl: StaleCrl::Soft,
+            crls: Vec::new(),
+        };
+        own.into_iter().chain(operator).map(settings).collect()
+    }
+
+    /// The first tenant of a profile, by name.
+    fn first_of(&self, profile: Profile) -> Option<String> {
+        let has = |name: &String| match self.configured.get(name) {
+            Some(configured) => configured.profile == profile,
+            None => self.tenants.get(&[name]).is_some_and(|row| row.profile.as_deref() == Some(profile.as_str())),
+        };
+        self.tenant_names().into_iter().find(has)
+    }
+
+    /// C8Y-CRL-01: what stands in the tenant's list counts when that is
+    /// switched on.
+    fn is_in_force(&self, row: &RevocationRow) -> bool {
+        let on = || {
+            self.options
+                .get(&[&row.tenant, OFFLINE_LIST.0, OFFLINE_LIST.1])
+                .is_some_and(|option| option.value == "true")
+        };
+        !row.listed || on()
     }
 
     /// TRUST-09: an anchor that does not count blocks nobody. Of several such
@@ -197,7 +247,7 @@ impl State {
             name,
             der: row.der.clone(),
             source: "uploaded".to_owned(),
-            kind: if row.made_here { AnchorKind::Issuer } else { AnchorKind::Uploaded },
+            kind: AnchorKind::Uploaded,
             state: row.status.into(),
             proved: row.is_proved(),
             auto_registration: row.auto_registration,
@@ -241,6 +291,24 @@ impl State {
         let settings: Vec<TenantSettings> = self.tenant_names().iter().filter_map(|name| self.settings(name)).collect();
         TrustSnapshot::build(&settings)
     }
+}
+
+fn revocation(row: &RevocationRow) -> Option<Revocation> {
+    let target = match row.kind {
+        RevocationKind::Serial => {
+            let anchor = match &row.anchor {
+                Some(anchor) => Some(Fingerprint::from_hex(anchor)?),
+                None => None,
+            };
+            RevocationTarget::Serial { anchor, serial: Serial::from_hex(&row.value)? }
+        }
+        RevocationKind::Fingerprint => RevocationTarget::Fingerprint(Fingerprint::from_hex(&row.value)?),
+        RevocationKind::Key => RevocationTarget::Key(Fingerprint::from_hex(&row.value)?),
+        RevocationKind::CommonName => RevocationTarget::CommonName(row.value.clone()),
+        RevocationKind::Device => RevocationTarget::Device(row.value.clone()),
+    };
+    let since = i64::try_from(row.since / 1000).unwrap_or(i64::MAX);
+    Some(Revocation { target, since, reason: row.reason.parse().unwrap_or(RevocationReason::Unspecified) })
 }
 
 fn account(row: &AccountRow) -> Account {

@@ -1,11 +1,13 @@
 //! The authority over a store in memory: what is kept, counted and published.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
-use crate::ca::record::AnchorStatus;
+use crate::ca::record::{AnchorStatus, KeyUse};
+use crate::ca::request::Request;
 use crate::identity::switch::Profile;
 use crate::mqtt::TenantId;
 use crate::store::MemoryStore;
@@ -32,13 +34,19 @@ struct House {
 }
 
 fn tenants() -> Vec<TenantSettings> {
-    [("mc", Profile::Mindconnect), ("mc2", Profile::Mindconnect), ("open", Profile::Open)]
+    [("mc", Profile::Mindconnect), ("mc2", Profile::Mindconnect), ("open", Profile::Open), ("cent", Profile::Centiloc)]
         .map(|(id, profile)| TenantSettings::new(TenantId::new(id), profile))
         .into()
 }
 
 fn house_on(store: Arc<MemoryStore>) -> House {
-    let (authority, _) = Authority::open(Arc::clone(&store) as Arc<dyn Store>, Clock::system(), &tenants()).unwrap();
+    let (authority, _) = Authority::open(
+        Arc::clone(&store) as Arc<dyn Store>,
+        Clock::system(),
+        SealingKey::random().unwrap(),
+        &tenants(),
+    )
+    .unwrap();
     let wall = Arc::new(Wall::default());
     authority.publish_to(Arc::clone(&wall) as Arc<dyn Publish>);
     House { authority, store, wall }
@@ -143,4 +151,127 @@ async fn no_secret_is_in_the_audit() {
     let (lines, _) = house.authority.audit(&broker(), &AuditFilter::default(), None, 10).unwrap();
     let text = serde_json::to_string(&lines).unwrap();
     assert!(lines.len() == 2 && !text.contains("argon2id") && !text.contains(&token.row.hash), "{text}");
+}
+
+/// A request with this subject, DER, and its key.
+fn request(subject: &[(DnType, &str)]) -> Vec<u8> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for (kind, value) in subject {
+        params.distinguished_name.push(kind.clone(), *value);
+    }
+    params.serialize_request(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+}
+
+const EMAIL: &[u64] = &[1, 2, 840, 113_549, 1, 9, 1];
+
+#[tokio::test]
+async fn an_agent_has_its_name_alone_until_it_is_taken_back() {
+    let house = house();
+    let key = crate::ca::keypair::PrivateKey::generate(crate::ca::keypair::KeyType::P256).unwrap();
+    let agent = |name: &str| NewAgent { name: name.into(), owner: None };
+    let made = house.authority.create_agent(&broker(), "mc", agent("press-12"), key.public_key()).await.unwrap();
+    assert_eq!((made.common_name.as_str(), made.client_id.as_deref()), ("mc_press-12", Some("mc_press-12")));
+    let again = house.authority.create_agent(&broker(), "mc", agent("press-12"), key.public_key()).await.unwrap_err();
+    assert_eq!(again.kind, Kind::NameTaken);
+    for bad in ["", "a/b", "ü", &"x".repeat(62)] {
+        let fault = house.authority.create_agent(&broker(), "mc", agent(bad), key.public_key()).await.unwrap_err();
+        assert_eq!(fault.field, Some("name"), "{bad}");
+    }
+    house.authority.revoke_certificate(&broker(), "mc", &made.id, "unspecified").await.unwrap();
+    let twice = house.authority.revoke_certificate(&broker(), "mc", &made.id, "unspecified").await.unwrap_err();
+    assert_eq!(twice.kind, Kind::NotFound);
+    house.authority.create_agent(&broker(), "mc", agent("press-12"), key.public_key()).await.unwrap();
+    let all = CertificateFilter { revoked: true, ..CertificateFilter::default() };
+    assert_eq!(house.authority.certificates(&broker(), "mc", &all, None, 10).unwrap().len(), 2);
+    assert_eq!(house.authority.count_certificates(&broker(), "mc", &CertificateFilter::default()).unwrap(), 1);
+    assert_eq!(house.authority.revocations(&broker(), "mc").unwrap().len(), 1);
+    let again = house_on(Arc::clone(&house.store));
+    assert!(again.authority.issuer("mc", KeyUse::Issuer).await.is_err(), "another sealing key opens nothing");
+}
+
+#[tokio::test]
+async fn an_enrolment_token_is_for_one_device_and_one_time() {
+    let house = house();
+    let token = house.authority.create_enrolment(&broker(), "open", "dev-1", Duration::from_secs(60)).await.unwrap();
+    let row = house.authority.enrolment(&token.secret).unwrap();
+    let read = |name| Request::read(&request(&[(DnType::CommonName, name)])).unwrap();
+    let other = house.authority.enrol(Voucher::Enrolment(&row), "open", &read("dev-2")).await.unwrap_err();
+    assert_eq!(other.kind, Kind::Forbidden);
+    let issued = house.authority.enrol(Voucher::Enrolment(&row), "open", &read("dev-1")).await.unwrap();
+    assert_eq!(issued.common_name, "dev-1");
+    let spent = house.authority.enrol(Voucher::Enrolment(&row), "open", &read("dev-1")).await.unwrap_err();
+    assert!(spent.kind == Kind::Unauthorized && house.authority.enrolment(&token.secret).is_none());
+    let holder = Voucher::Holder { tenant: "open", common_name: "dev-1" };
+    house.authority.enrol(holder, "open", &read("dev-1")).await.unwrap();
+    assert_eq!(house.authority.enrol(holder, "mc", &read("dev-1")).await.unwrap_err().kind, Kind::Forbidden);
+}
+
+#[tokio::test]
+async fn a_grant_is_a_certificate_and_an_account_and_a_renewal_keeps_the_account() {
+    let house = house();
+    let company = |cn| {
+        request(&[
+            (DnType::OrganizationName, "ACME SA"),
+            (DnType::CommonName, cn),
+            (DnType::CustomDnType(EMAIL.to_vec()), "ops@acme.example"),
+        ])
+    };
+    assert_eq!(house.authority.hand_in(&company("mc")).await.unwrap_err().field, Some("CN"), "not of Centiloc");
+    let first = house.authority.hand_in(&company("cent")).await.unwrap();
+    let grant = house.authority.approve(&broker(), &first.id, "$argon2id$one".into()).await.unwrap();
+    assert!(grant.is_new && grant.account.name == "cent-um-1" && grant.certificate.common_name == "cent");
+    let twice = house.authority.approve(&broker(), &first.id, "$argon2id$two".into()).await.unwrap_err();
+    assert_eq!(twice.kind, Kind::WrongState);
+    let second = house.authority.hand_in(&company("cent")).await.unwrap();
+    let renewed = house.authority.approve(&broker(), &second.id, "$argon2id$two".into()).await.unwrap();
+    assert!(!renewed.is_new && renewed.account.hash == "$argon2id$one");
+    let third = house.authority.hand_in(&company("cent")).await.unwrap();
+    house.authority.reject(&broker(), &third.id, "not you").await.unwrap();
+    let notices = house.authority.notices(&broker(), Some("cent")).unwrap();
+    assert!(notices.len() == 2 && notices[0].to == "ops@acme.example", "{notices:?}");
+}
+
+#[tokio::test]
+async fn notices_of_an_end_come_once_each_and_none_is_made_up_for() {
+    let house = house();
+    let csr = request(&[
+        (DnType::OrganizationName, "ACME SA"),
+        (DnType::CommonName, "cent"),
+        (DnType::CustomDnType(EMAIL.to_vec()), "ops@acme.example"),
+    ]);
+    let id = house.authority.hand_in(&csr).await.unwrap().id;
+    house.authority.approve(&broker(), &id, "$argon2id$one".into()).await.unwrap();
+    let mut told = Vec::new();
+    for day in [300, 335, 336, 351, 358, 364, 365, 366] {
+        house.authority.clock().shift_to(day * 86_400 + 60);
+        told.push(house.authority.write_notices().await.unwrap());
+    }
+    assert_eq!(told, [0, 1, 0, 1, 1, 1, 1, 0]);
+    house.authority.clock().shift_to(0);
+}
+
+#[tokio::test]
+async fn access_tokens_end_with_their_time_their_account_and_a_logout() {
+    let house = house();
+    let claims = Claims { subject: "device/d1".into(), tenant: "mc".into(), scopes: vec!["devices:read".into()] };
+    let token = house.authority.access_token(&claims, Duration::from_secs(300)).await.unwrap();
+    assert_eq!(token.split('.').count(), 3);
+    let caller = house.authority.access(&token).unwrap();
+    assert_eq!((caller.name.as_ref(), caller.tenant.as_deref()), ("device d1", Some("mc")));
+    for at in 0..token.len() {
+        let mut changed = token.to_string().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).unwrap();
+        // The last character of a base64 text may hold bits that mean nothing, and they must be zero.
+        assert!(house.authority.access(&changed).is_none(), "{at}");
+    }
+    house.authority.clock().shift_to(301);
+    assert!(house.authority.access(&token).is_none());
+    house.authority.clock().shift_to(0);
+    house.authority.end_access(&broker(), "mc", "device/d1").await.unwrap();
+    assert!(house.authority.access(&token).is_none());
+    let orphan = Claims { subject: "account/nobody".into(), ..claims };
+    let token = house.authority.access_token(&orphan, Duration::from_secs(300)).await.unwrap();
+    assert!(house.authority.access(&token).is_none());
 }

@@ -101,10 +101,6 @@ pub struct AnchorRow {
     /// What becomes of devices when its revocation list is out of date.
     #[serde(default)]
     pub stale_crl: StaleCrlPolicy,
-    /// Whether it is the tenant's own CA, made here; it does not count as
-    /// uploaded.
-    #[serde(default)]
-    pub made_here: bool,
     /// When it came, in milliseconds since 1970.
     pub created_at: u64,
     /// Counts its changes.
@@ -115,7 +111,7 @@ impl AnchorRow {
     /// Whether possession of its key is known.
     #[must_use]
     pub const fn is_proved(&self) -> bool {
-        self.proved_at.is_some() || self.made_here
+        self.proved_at.is_some()
     }
 }
 

@@ -6,7 +6,7 @@ use super::Record;
 use crate::store::Table;
 
 /// What a key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyUse {
     /// Signs the certificates of a tenant's agents and devices.

@@ -58,3 +58,40 @@ impl Record for RequestRow {
         })
     }
 }
+
+/// A mail that tells of a certificate's life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeRow {
+    /// A ULID.
+    pub id: String,
+    /// Whose certificate it is about.
+    pub tenant: String,
+    /// The address that it goes to.
+    pub to: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its text.
+    pub body: String,
+    /// The certificate, by its identifier.
+    pub certificate: String,
+    /// When it was sent, in milliseconds since 1970.
+    pub sent_at: Option<u64>,
+    /// How often that was tried.
+    pub attempts: u32,
+    /// When it was written, in milliseconds since 1970.
+    pub created_at: u64,
+}
+
+impl Record for NoticeRow {
+    const TABLE: Table = Table::CertificateRequests;
+    const KIND: u8 = b'm';
+    const NAME: &'static str = "notice";
+
+    fn key_fields(&self) -> Vec<&str> {
+        vec![&self.id]
+    }
+
+    fn audited(&self) -> serde_json::Value {
+        serde_json::json!({ "to": self.to, "subject": self.subject, "certificate": self.certificate, "sent_at": self.sent_at })
+    }
+}

@@ -52,6 +52,9 @@ pub struct RevocationRow {
     pub reason: String,
     /// What people noted.
     pub note: Option<String>,
+    /// Whether it counts only while the tenant's list is switched on.
+    #[serde(default)]
+    pub listed: bool,
 }
 
 impl Record for RevocationRow {

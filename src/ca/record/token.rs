@@ -75,3 +75,28 @@ impl Record for EnrolmentRow {
         serde_json::json!({ "tenant": self.tenant, "device": self.device, "expires_at": self.expires_at })
     }
 }
+
+/// The end of all access tokens that somebody was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogoutRow {
+    /// The tenant; empty for the whole broker.
+    pub tenant: String,
+    /// Whom they were given to.
+    pub subject: String,
+    /// Those that were given until then, in seconds since 1970.
+    pub before: u64,
+}
+
+impl Record for LogoutRow {
+    const TABLE: Table = Table::Tokens;
+    const KIND: u8 = b'x';
+    const NAME: &'static str = "logout";
+
+    fn key_fields(&self) -> Vec<&str> {
+        vec![&self.tenant, &self.subject]
+    }
+
+    fn audited(&self) -> serde_json::Value {
+        serde_json::json!({ "before": self.before })
+    }
+}

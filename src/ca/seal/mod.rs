@@ -123,6 +123,16 @@ impl SealingKey {
         Ok(Self { key, id: KeyId(id) })
     }
 
+    /// A key that is kept nowhere, for what lasts no longer than the process.
+    ///
+    /// # Errors
+    /// The provider failed.
+    pub fn random() -> Result<Self, SealError> {
+        let mut bytes = zeroize::Zeroizing::new([0_u8; KEY]);
+        aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|_| SealError::Provider)?;
+        Self::new(&bytes)
+    }
+
     /// Which key it is.
     #[must_use]
     pub fn id(&self) -> KeyId {

@@ -1,0 +1,394 @@
+//! Certificates that are issued here: agents, devices, and their revocation.
+//!
+//! What lives here: who may have one, what becomes of it. What does not: what
+//! stands in it (`ca::profile`), making key pairs (their callers, where nobody
+//! waits). Invariant: a certificate is known before its holder has it, a name
+//! is given to one agent at a time, and no private key is kept.
+
+use std::sync::Arc;
+
+use super::access::Scope;
+use super::caller::Caller;
+use super::draft::Draft;
+use super::fault::{Fault, Kind};
+use super::state::each;
+use super::tenants::no_tenant;
+use super::{Authority, random};
+use crate::ca::profile::{AltName, Profile, Validity};
+use crate::ca::record::{
+    CertificateName, CertificateRow, CertificateUse, EnrolmentRow, KeyUse, Record, RevocationKind, RevocationRow,
+};
+use crate::ca::request::Request;
+use crate::ca::signer::{Order, SignError};
+use crate::ca::subject::Subject;
+
+/// Lifetime of agents' and devices' certificates, days (MC-AGT-06).
+pub const CERTIFICATE_DAYS: u32 = 365;
+/// A CN holds no more (RFC 5280, ub-common-name).
+const COMMON_NAME: usize = 64;
+
+/// An agent that is to have a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAgent {
+    /// Its name; the ClientId is the tenant's name, an underscore, and this.
+    pub name: String,
+    /// Who asked for it.
+    pub owner: Option<String>,
+}
+
+/// Which issued certificates are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateFilter {
+    /// Only those of this use.
+    pub used_for: Option<CertificateUse>,
+    /// Only those with this CN.
+    pub common_name: Option<String>,
+    /// Also those that were taken back.
+    pub revoked: bool,
+}
+
+/// Who vouches for a certificate request.
+#[derive(Clone, Copy, Debug)]
+pub enum Voucher<'v> {
+    /// A caller who may issue certificates.
+    Caller(&'v Caller),
+    /// A one-time token, which is used up.
+    Enrolment(&'v EnrolmentRow),
+    /// The holder of a certificate of this CN, which the caller has verified.
+    Holder {
+        /// The tenant that the certificate belongs to.
+        tenant: &'v str,
+        /// Its CN.
+        common_name: &'v str,
+    },
+}
+
+/// What a signer is asked for.
+struct Wish<'w> {
+    used_for: CertificateUse,
+    key_use: KeyUse,
+    subject: &'w Subject,
+    common_name: String,
+    public_key: &'w [u8],
+    alt_names: &'w [AltName],
+    name: String,
+}
+
+impl Authority {
+    /// Gives an agent a certificate over the public key `public_key`
+    /// (SubjectPublicKeyInfo), whose private key only the caller has
+    /// (MC-AGT-01).
+    ///
+    /// # Errors
+    /// The name cannot be one or is taken.
+    pub async fn create_agent(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        new: NewAgent,
+        public_key: &[u8],
+    ) -> Result<Arc<CertificateRow>, Fault> {
+        caller.needs(Scope::CertificatesWrite, tenant)?;
+        let client_id = check_agent_name(tenant, &new.name)?;
+        let subject = Subject::common_name(&client_id)
+            .map_err(|error| Fault::in_field(Kind::Invalid, "name", error.to_string()))?;
+        self.change(caller, "certificate.create", |draft| {
+            draft.concerns(tenant);
+            if draft.stored::<CertificateName>(&[tenant, &new.name])?.is_some() {
+                let detail = format!("the agent {} has a certificate already", new.name);
+                return Err(Fault::new(Kind::NameTaken, detail).but("delete it first, or choose another name"));
+            }
+            let wish = Wish {
+                used_for: CertificateUse::Agent,
+                key_use: KeyUse::Issuer,
+                subject: &subject,
+                common_name: client_id.clone(),
+                public_key,
+                alt_names: &[],
+                name: new.name.clone(),
+            };
+            let mut row = self.sign(draft, tenant, &wish)?;
+            row.owner = new.owner;
+            row.agent_id = Some(random::hex(16)?);
+            row.client_id = Some(client_id.clone());
+            let name = CertificateName { tenant: tenant.to_owned(), name: new.name, id: row.id.clone() };
+            draft.store_row(&name, None);
+            draft.store_row(&row, None);
+            Ok(Arc::new(row))
+        })
+        .await
+    }
+
+    /// Gives a device a certificate for its own request. The CN is the device;
+    /// nobody gets another's name.
+    ///
+    /// # Errors
+    /// The request asks for what its voucher does not cover, or the token was
+    /// used meanwhile.
+    pub async fn enrol(
+        &self,
+        voucher: Voucher<'_>,
+        tenant: &str,
+        request: &Request,
+    ) -> Result<Arc<CertificateRow>, Fault> {
+        let common_name =
+            request.only("CN").map_err(|error| Fault::in_field(Kind::Invalid, "CN", error.reason))?.to_owned();
+        let (caller, action) = voucher.stands_for(tenant, &common_name)?;
+        self.change(&caller, action, |draft| {
+            draft.concerns(tenant);
+            let settings = draft.state.settings(tenant).ok_or_else(|| no_tenant(tenant))?;
+            request
+                .check_key(settings.switches.key_policy)
+                .map_err(|error| Fault::in_field(Kind::Invalid, "key", error.reason))?;
+            if let Voucher::Enrolment(token) = voucher {
+                let token = draft.state.enrolments.get(&[&token.id]).cloned();
+                let token = token.filter(|token| token.expires_at > draft.now);
+                draft.remove(token.ok_or_else(spent)?.as_ref());
+            }
+            let wish = Wish {
+                used_for: CertificateUse::Device,
+                key_use: KeyUse::Issuer,
+                subject: request.subject(),
+                common_name: common_name.clone(),
+                public_key: request.public_key(),
+                alt_names: request.alt_names(),
+                name: common_name.clone(),
+            };
+            let row = self.sign(draft, tenant, &wish)?;
+            draft.store_row(&row, None);
+            Ok(Arc::new(row))
+        })
+        .await
+    }
+
+    /// Signs, and makes the row of what was signed.
+    fn sign(&self, draft: &mut Draft<'_>, tenant: &str, wish: &Wish<'_>) -> Result<CertificateRow, Fault> {
+        let owner = if wish.key_use == KeyUse::Operator { "" } else { tenant };
+        let signer = self.keys.signer(draft, owner, wish.key_use)?;
+        let now = i64::try_from(draft.now / 1000).unwrap_or(i64::MAX);
+        let issued = signer
+            .issue(&Order {
+                subject: wish.subject,
+                public_key: wish.public_key,
+                validity: Validity::days(now, CERTIFICATE_DAYS),
+                alt_names: wish.alt_names,
+                profile: Profile::Client,
+            })
+            .map_err(unsigned)?;
+        let millis = |seconds: i64| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
+        Ok(CertificateRow {
+            id: random::ulid(draft.now)?,
+            tenant: tenant.to_owned(),
+            used_for: wish.used_for,
+            name: wish.name.clone(),
+            owner: None,
+            agent_id: None,
+            common_name: wish.common_name.clone(),
+            client_id: None,
+            account: None,
+            serial: issued.serial.to_string(),
+            der: issued.certificate,
+            not_before: millis(issued.not_before),
+            not_after: millis(issued.not_after),
+            revoked_at: None,
+            noticed: Vec::new(),
+            created_at: draft.now,
+        })
+    }
+
+    /// Signs a grant of the operator's CA: the subject stays byte for byte.
+    pub(super) fn sign_grant(
+        &self,
+        draft: &mut Draft<'_>,
+        tenant: &str,
+        request: &Request,
+        name: &str,
+    ) -> Result<CertificateRow, Fault> {
+        let wish = Wish {
+            used_for: CertificateUse::Grant,
+            key_use: KeyUse::Operator,
+            subject: request.subject(),
+            common_name: tenant.to_owned(),
+            public_key: request.public_key(),
+            alt_names: &[],
+            name: name.to_owned(),
+        };
+        self.sign(draft, tenant, &wish)
+    }
+
+    /// Up to `limit` certificates behind the one named `after`, in the order
+    /// of their making.
+    ///
+    /// # Errors
+    /// The caller may not see them.
+    pub fn certificates(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        filter: &CertificateFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<CertificateRow>, Fault> {
+        caller.needs(Scope::CertificatesRead, tenant)?;
+        let prefix = CertificateRow::prefix_of(&[tenant]);
+        let mut at = after.map(|id| CertificateRow::key_of(&[tenant, id]));
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let rows = self.store.scan(CertificateRow::TABLE, &prefix, at.as_deref(), 200)?;
+            let Some(last) = rows.last() else { break };
+            at = Some(last.key.clone());
+            for row in &rows {
+                let row = CertificateRow::decode(&row.value)?;
+                if filter.takes(&row) && found.len() < limit {
+                    found.push(row);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// How many certificates there are.
+    ///
+    /// # Errors
+    /// The caller may not see them.
+    pub fn count_certificates(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        filter: &CertificateFilter,
+    ) -> Result<usize, Fault> {
+        caller.needs(Scope::CertificatesRead, tenant)?;
+        let mut count = 0;
+        each::<CertificateRow, Fault>(self.store.as_ref(), &[tenant], |row| {
+            count += usize::from(filter.takes(&row));
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// One certificate, taken back or not.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn certificate(&self, caller: &Caller, tenant: &str, id: &str) -> Result<CertificateRow, Fault> {
+        caller.needs(Scope::CertificatesRead, tenant)?;
+        let row = self.store.get(CertificateRow::TABLE, &CertificateRow::key_of(&[tenant, id]))?;
+        let row = row.ok_or_else(|| Fault::not_found("certificate", id))?;
+        Ok(CertificateRow::decode(&row)?)
+    }
+
+    /// Takes a certificate back: its holder has to go, and its name is free.
+    ///
+    /// # Errors
+    /// It is not there, or was taken back before.
+    pub async fn revoke_certificate(&self, caller: &Caller, tenant: &str, id: &str, reason: &str) -> Result<(), Fault> {
+        caller.needs(Scope::CertificatesWrite, tenant)?;
+        self.change(caller, "certificate.revoke", |draft| {
+            draft.concerns(tenant);
+            let old = draft.stored::<CertificateRow>(&[tenant, id])?;
+            let old = old.filter(|row| row.revoked_at.is_none()).ok_or_else(|| Fault::not_found("certificate", id))?;
+            draft.put(RevocationRow {
+                tenant: tenant.to_owned(),
+                kind: RevocationKind::Fingerprint,
+                value: random::sha256_hex(&old.der),
+                anchor: None,
+                since: draft.now,
+                reason: reason.to_owned(),
+                note: Some(format!("certificate {id}")),
+                listed: false,
+            });
+            if let Some(name) = draft.stored::<CertificateName>(&[tenant, &old.name])?.filter(|name| name.id == id) {
+                draft.drop_row(&name);
+            }
+            draft.store_row(&CertificateRow { revoked_at: Some(draft.now), ..old.clone() }, Some(&old));
+            Ok(())
+        })
+        .await
+    }
+
+    /// The certificate of the CA that signs for a tenant, DER; that of the
+    /// operator for no tenant. Made when it is not there.
+    ///
+    /// # Errors
+    /// There is no such tenant, or the CA's key cannot be opened.
+    pub async fn issuer(&self, tenant: &str, used_for: KeyUse) -> Result<Vec<u8>, Fault> {
+        if let Some(signer) = self.keys.existing(&self.state(), tenant, used_for)? {
+            return Ok(signer.certificate().to_vec());
+        }
+        self.change(&Caller::broker(), "key.create", |draft| {
+            draft.concerns(tenant);
+            if !tenant.is_empty() && draft.state.settings(tenant).is_none() {
+                return Err(no_tenant(tenant));
+            }
+            Ok(self.keys.signer(draft, tenant, used_for)?.certificate().to_vec())
+        })
+        .await
+    }
+}
+
+impl Voucher<'_> {
+    /// Who is written into the audit, if it covers a certificate of this CN.
+    fn stands_for(self, tenant: &str, common_name: &str) -> Result<(Caller, &'static str), Fault> {
+        let device = |name: &str| Caller {
+            name: Arc::from(format!("device {name}")),
+            tenant: Some(Arc::from(tenant)),
+            ..Caller::broker()
+        };
+        let wrong = |named: &str| {
+            let detail = format!("the request names {common_name:?}, but what vouches for it {named:?}");
+            Err(Fault::in_field(Kind::Forbidden, "CN", detail)
+                .but("ask for a certificate with your own name as the CN"))
+        };
+        match self {
+            Self::Caller(caller) => {
+                caller.needs(Scope::CertificatesWrite, tenant).map(|()| (caller.clone(), "certificate.issue"))
+            }
+            Self::Enrolment(token) if token.tenant != tenant => Err(spent()),
+            Self::Enrolment(token) if token.device != common_name => wrong(&token.device),
+            Self::Enrolment(token) => Ok((device(&token.device), "certificate.enrol")),
+            Self::Holder { tenant: own, .. } if own != tenant => {
+                Err(Fault::new(Kind::Forbidden, "the certificate belongs to another tenant"))
+            }
+            Self::Holder { common_name: own, .. } if own != common_name => wrong(own),
+            Self::Holder { common_name: own, .. } => Ok((device(own), "certificate.renew")),
+        }
+    }
+}
+
+impl CertificateFilter {
+    fn takes(&self, row: &CertificateRow) -> bool {
+        self.used_for.is_none_or(|wanted| wanted == row.used_for)
+            && self.common_name.as_deref().is_none_or(|wanted| wanted == row.common_name)
+            && (self.revoked || row.revoked_at.is_none())
+    }
+}
+
+fn spent() -> Fault {
+    Fault::new(Kind::Unauthorized, "the enrolment token is unknown, used or ended").but("ask for a new one")
+}
+
+fn unsigned(error: SignError) -> Fault {
+    let kind = match error {
+        SignError::AltName | SignError::PublicKey(_) | SignError::Subject(_) => Kind::Invalid,
+        SignError::Lifetime { .. } | SignError::Date | SignError::Authority(_) | SignError::Key(_) => Kind::Internal,
+    };
+    Fault::new(kind, error.to_string())
+}
+
+/// The ClientId of an agent, if its name can be one (MC-AGT-07).
+fn check_agent_name(tenant: &str, name: &str) -> Result<String, Fault> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() {
+        return Err(Fault::in_field(Kind::Missing, "name", "the name is missing"));
+    }
+    if !name.chars().all(good) {
+        let detail = format!("the name {name:?} holds other characters than A-Z a-z 0-9 . _ -");
+        return Err(Fault::in_field(Kind::Invalid, "name", detail));
+    }
+    let client_id = format!("{tenant}_{name}");
+    if client_id.len() > COMMON_NAME {
+        let detail = format!("{client_id} has more than {COMMON_NAME} characters");
+        return Err(Fault::in_field(Kind::Invalid, "name", detail).but("choose a shorter name"));
+    }
+    Ok(client_id)
+}

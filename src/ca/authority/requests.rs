@@ -1,0 +1,197 @@
+//! Certificate requests that somebody decides about, and the grants that come
+//! of them (CEN-CSR-03, CEN-CSR-04).
+//!
+//! What lives here: handing in, approving, rejecting. What does not: what a
+//! request has to look like (`ca::request`), mails (`notices`). Invariant: a
+//! grant is a certificate of the operator's CA and an account of the same
+//! tenant; a renewal keeps the account.
+
+use std::sync::Arc;
+
+use super::access::Scope;
+use super::caller::Caller;
+use super::draft::Draft;
+use super::fault::{Fault, Kind};
+use super::notices::Notice;
+use super::state::each;
+use super::{Authority, random};
+use crate::ca::record::{AccountRow, CertificateRow, CertificateUse, Record, RequestRow, RequestStatus};
+use crate::ca::request::Request;
+use crate::identity::switch::{Profile, Role};
+
+/// Requests that may wait at once: anybody can hand one in.
+const MOST_WAITING: usize = 1000;
+
+/// What an approval gives.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The request, as it is now.
+    pub request: RequestRow,
+    /// The certificate.
+    pub certificate: CertificateRow,
+    /// The account, with its tenant.
+    pub account: Arc<AccountRow>,
+    /// Whether the account was made with it, so that its password is to be
+    /// told.
+    pub is_new: bool,
+}
+
+impl Authority {
+    /// Takes a request in; anybody may. It is not told apart whether the
+    /// tenant is unknown or of another profile.
+    ///
+    /// # Errors
+    /// It does not meet the requirements (the field is named), or too many
+    /// wait.
+    pub async fn hand_in(&self, request: &[u8]) -> Result<RequestRow, Fault> {
+        let read = Request::read_centiloc(request)
+            .map_err(|error| Fault::in_field(Kind::InvalidCertificate, error.field, error.reason))?;
+        let text = |field| read.only(field).map(str::to_owned).unwrap_or_default();
+        let (tenant, organization, email) = (text("CN"), text("O"), text("emailAddress"));
+        let is_known = |draft: &Draft<'_>| {
+            draft.state.settings(&tenant).is_some_and(|settings| settings.profile == Profile::Centiloc)
+        };
+        self.change(&Caller::broker(), "request.hand_in", |draft| {
+            draft.concerns(&tenant);
+            if !is_known(draft) {
+                return Err(Fault::in_field(Kind::InvalidCertificate, "CN", format!("there is no tenant {tenant:?}"))
+                    .but("use your tenant id as the CN"));
+            }
+            let mut waiting = 0;
+            each::<RequestRow, Fault>(draft.store, &[], |row| {
+                waiting += usize::from(row.status == RequestStatus::Pending);
+                Ok(())
+            })?;
+            if waiting >= MOST_WAITING {
+                return Err(
+                    Fault::new(Kind::Unavailable, "too many requests wait for a decision").but("try again later")
+                );
+            }
+            let row = RequestRow {
+                id: random::ulid(draft.now)?,
+                tenant: tenant.clone(),
+                der: request.to_vec(),
+                organization,
+                email,
+                curve: read.key().to_string(),
+                status: RequestStatus::Pending,
+                reason: None,
+                certificate: None,
+                created_at: draft.now,
+            };
+            draft.store_row(&row, None);
+            Ok(row)
+        })
+        .await
+    }
+
+    /// One request: whoever knows its identifier.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn request(&self, id: &str) -> Result<RequestRow, Fault> {
+        let row = self.store.get(RequestRow::TABLE, &RequestRow::key_of(&[id]))?;
+        let row = row.ok_or_else(|| Fault::not_found("certificate request", id))?;
+        Ok(RequestRow::decode(&row)?)
+    }
+
+    /// The requests that the caller may decide about, oldest first.
+    ///
+    /// # Errors
+    /// The caller may see none.
+    pub fn requests(&self, caller: &Caller) -> Result<Vec<RequestRow>, Fault> {
+        caller.needs_scope(Scope::CertificatesRead)?;
+        let mut found = Vec::new();
+        each::<RequestRow, Fault>(self.store.as_ref(), &[], |row| {
+            if caller.tenant.as_deref().is_none_or(|own| own == row.tenant) {
+                found.push(row);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Approves a request. `hash` is that of the password that the account
+    /// gets if it is made now.
+    ///
+    /// # Errors
+    /// It is not there, or decided already.
+    pub async fn approve(&self, caller: &Caller, id: &str, hash: String) -> Result<Grant, Fault> {
+        self.change(caller, "request.approve", |draft| {
+            let old = self.undecided(draft, caller, id)?;
+            let read = Request::read_centiloc(&old.der)
+                .map_err(|error| Fault::in_field(Kind::InvalidCertificate, error.field, error.reason))?;
+            let (account, is_new) = account_of(draft, &old, hash)?;
+            let mut certificate = self.sign_grant(draft, &old.tenant, &read, &old.organization)?;
+            certificate.owner = Some(old.email.clone());
+            certificate.account = Some(account.name.clone());
+            draft.store_row(&certificate, None);
+            let request =
+                RequestRow { status: RequestStatus::Issued, certificate: Some(certificate.id.clone()), ..old.clone() };
+            draft.store_row(&request, Some(&old));
+            Notice::Issued.put(draft, &certificate)?;
+            Ok(Grant { request, certificate, account, is_new })
+        })
+        .await
+    }
+
+    /// Rejects a request, with a reason for its sender.
+    ///
+    /// # Errors
+    /// It is not there, or decided already.
+    pub async fn reject(&self, caller: &Caller, id: &str, reason: &str) -> Result<RequestRow, Fault> {
+        if reason.trim().is_empty() || reason.len() > 1024 {
+            return Err(Fault::in_field(Kind::Missing, "reason", "a rejection needs a reason of 1 to 1024 bytes"));
+        }
+        self.change(caller, "request.reject", |draft| {
+            let old = self.undecided(draft, caller, id)?;
+            let row = RequestRow { status: RequestStatus::Rejected, reason: Some(reason.to_owned()), ..old.clone() };
+            draft.store_row(&row, Some(&old));
+            Ok(row)
+        })
+        .await
+    }
+
+    fn undecided(&self, draft: &mut Draft<'_>, caller: &Caller, id: &str) -> Result<RequestRow, Fault> {
+        let row = draft.stored::<RequestRow>(&[id])?.ok_or_else(|| Fault::not_found("certificate request", id))?;
+        caller.needs(Scope::CertificatesWrite, &row.tenant)?;
+        draft.concerns(&row.tenant);
+        if row.status == RequestStatus::Pending {
+            return Ok(row);
+        }
+        Err(Fault::new(Kind::WrongState, format!("certificate request {id} was decided already")))
+    }
+}
+
+/// The account of a grant: that of an earlier grant of the same company and
+/// address (CEN-ACC-03), else a new one.
+fn account_of(draft: &mut Draft<'_>, request: &RequestRow, hash: String) -> Result<(Arc<AccountRow>, bool), Fault> {
+    let tenant = request.tenant.as_str();
+    let mut earlier = None;
+    each::<CertificateRow, Fault>(draft.store, &[tenant], |row| {
+        let is_same = row.used_for == CertificateUse::Grant
+            && row.owner.as_deref() == Some(&request.email)
+            && row.name == request.organization
+            && row.revoked_at.is_none();
+        if is_same {
+            earlier = row.account;
+        }
+        Ok(())
+    })?;
+    if let Some(account) = earlier.and_then(|name| draft.state.accounts.get(&[tenant, &name])) {
+        return Ok((Arc::clone(account), false));
+    }
+    let taken = |number: &u32| draft.state.accounts.get(&[tenant, &format!("{tenant}-um-{number}")]).is_some();
+    let number = (1..).find(|number| !taken(number)).unwrap_or(u32::MAX);
+    let account = draft.put(AccountRow {
+        tenant: tenant.to_owned(),
+        name: format!("{tenant}-um-{number}"),
+        hash,
+        role: Role::Device.to_string(),
+        scopes: Vec::new(),
+        enabled: true,
+        created_at: draft.now,
+        revision: 1,
+    });
+    Ok((account, true))
+}
