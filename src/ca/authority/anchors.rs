@@ -12,7 +12,7 @@ use super::caller::Caller;
 use super::draft::Draft;
 use super::fault::{Fault, Kind};
 use super::proof::fresh_challenge;
-use super::state::State;
+use super::state::{State, configured_id};
 use super::tenants::{configured, expect_revision, no_tenant};
 use super::{Authority, random};
 use crate::ca::record::{AnchorRow, AnchorStatus, StaleCrlPolicy};
@@ -256,7 +256,7 @@ fn of_row(row: Arc<AnchorRow>) -> Option<AnchorView> {
 
 fn of_file(tenant: &str, anchor: &AnchorSettings) -> Option<AnchorView> {
     let facts = CertificateFacts::of_der(&anchor.der)?;
-    let id = facts.fingerprint.to_string().get(..24)?.to_owned();
+    let id = configured_id(&anchor.der);
     let row = AnchorRow {
         id,
         tenant: tenant.to_owned(),

@@ -17,6 +17,7 @@ use crate::ca::record::{
     Record, RevocationKind, RevocationRow, TenantRow, TokenRow,
 };
 use crate::identity::account::Account;
+use crate::identity::crl::CrlSettings;
 use crate::identity::fingerprint::{Fingerprint, Serial};
 use crate::identity::revocation::{Revocation, RevocationTarget};
 use crate::identity::switch::{AnchorKind, AnchorState, Profile, RevocationReason, Role, StaleCrl};
@@ -186,8 +187,20 @@ impl State {
             self.revocations.of(&[tenant]).filter(|row| self.is_in_force(row)).filter_map(|row| revocation(row)),
         );
         settings.accounts.extend(self.accounts.of(&[tenant]).map(|row| account(row)));
+        for anchor in &mut settings.anchors {
+            anchor.crls.extend(self.crls_of(tenant, &anchor.der));
+        }
         settings.enabled &= row.is_none_or(|row| row.enabled);
         Some(settings)
+    }
+
+    fn crls_of(&self, tenant: &str, anchor: &[u8]) -> Vec<CrlSettings> {
+        if self.crls.of(&[tenant]).next().is_none() {
+            return Vec::new();
+        }
+        let uploaded = self.anchors.of(&[tenant]).find(|row| row.der == anchor).map(|row| row.id.clone());
+        let id = uploaded.unwrap_or_else(|| configured_id(anchor));
+        self.crls.of(&[tenant, &id]).filter_map(|row| row.settings().cloned()).collect()
     }
 
     /// The CAs that are kept here: the tenant's own, and that of the operator,
@@ -291,6 +304,12 @@ impl State {
         let settings: Vec<TenantSettings> = self.tenant_names().iter().filter_map(|name| self.settings(name)).collect();
         TrustSnapshot::build(&settings)
     }
+}
+
+/// The identifier of an anchor that the configuration names: the beginning of
+/// its SHA-256.
+pub(super) fn configured_id(der: &[u8]) -> String {
+    Fingerprint::of(der).to_string().chars().take(24).collect()
 }
 
 fn revocation(row: &RevocationRow) -> Option<Revocation> {

@@ -275,3 +275,31 @@ async fn access_tokens_end_with_their_time_their_account_and_a_logout() {
     let token = house.authority.access_token(&orphan, Duration::from_secs(300)).await.unwrap();
     assert!(house.authority.access(&token).is_none());
 }
+
+#[tokio::test]
+async fn a_list_counts_for_the_anchor_that_signed_it_and_an_older_one_is_not_taken() {
+    use crate::ca::crl::{CrlOrder, Revoked};
+    use crate::ca::signer::{CaOrder, LocalSigner, Signer};
+    use crate::identity::fingerprint::Serial;
+
+    let house = house();
+    let now = i64::try_from(house.authority.clock().unix_seconds()).unwrap();
+    let [ca, other] = ["one", "two"].map(|name| LocalSigner::create(&CaOrder::agents(name, now).unwrap()).unwrap());
+    let anchor =
+        house.authority.upload_anchor(&broker(), "open", upload("ca", ca.certificate())).await.unwrap().row.id.clone();
+    let list = |by: &LocalSigner, at: i64| {
+        let entry = Revoked { serial: Serial(Box::new([7])), since: at, reason: None };
+        by.sign_crl(&CrlOrder { number: 1, this_update: at, next_update: at + 60, entries: &[entry] }).unwrap()
+    };
+    let strange = house.authority.take_crls(&broker(), "open", &anchor, &list(&other, now), None).await.unwrap_err();
+    assert_eq!(strange.kind, Kind::InvalidCertificate);
+    house.authority.take_crls(&broker(), "open", &anchor, &list(&ca, now), None).await.unwrap();
+    let older = house.authority.take_crls(&broker(), "open", &anchor, &list(&ca, now - 9), None).await.unwrap_err();
+    assert_eq!(older.kind, Kind::Stale);
+    let again = house_on(Arc::clone(&house.store));
+    let settings = again.authority.find_tenant("open").unwrap().settings;
+    let crls = &settings.anchors[0].crls;
+    assert!(crls.len() == 1 && crls[0].serials.contains(&Serial(Box::new([7]))) && crls[0].this_update == now);
+    again.authority.delete_crls(&broker(), "open", &anchor, None).await.unwrap();
+    assert!(again.authority.crls(&broker(), "open", &anchor).unwrap().is_empty());
+}

@@ -70,6 +70,12 @@ impl UncheckedCrl {
         self.0.canonical_issuer().is_some_and(|issuer| Some(issuer) == canonical(ca.subject_der()))
     }
 
+    /// The list, whose signature was checked when it was taken and which was
+    /// kept since.
+    pub(in crate::ca) fn taken_before(self) -> Crl {
+        self.0
+    }
+
     /// The list, if `ca` signed it and may do so.
     ///
     /// # Errors

@@ -1,8 +1,11 @@
 //! What was taken back: single names, and whole lists of a CA.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::identity::crl::CrlSettings;
 use crate::store::Table;
 
 /// What a revocation names.
@@ -75,7 +78,7 @@ impl Record for RevocationRow {
 }
 
 /// A certificate revocation list as it was given or fetched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CrlRow {
     /// Whose it is.
     pub tenant: String,
@@ -88,6 +91,24 @@ pub struct CrlRow {
     pub der: Vec<u8>,
     /// When it came, in milliseconds since 1970.
     pub taken_at: u64,
+    /// What connections know of it, once somebody has asked.
+    #[serde(skip)]
+    pub(in crate::ca) read: OnceLock<Option<CrlSettings>>,
+}
+
+impl CrlRow {
+    /// A row for the list `der`, which was read and checked.
+    #[must_use]
+    pub fn new(tenant: &str, anchor: &str, source: &str, der: &[u8], taken_at: u64) -> Self {
+        Self {
+            tenant: tenant.to_owned(),
+            anchor: anchor.to_owned(),
+            source: source.to_owned(),
+            der: der.to_vec(),
+            taken_at,
+            read: OnceLock::new(),
+        }
+    }
 }
 
 impl Record for CrlRow {
