@@ -284,9 +284,9 @@ fn https_door(settings: &net::HttpsSettings, node: &Arc<Node>, parts: &TlsParts)
 
 /// Says what came back from the store; silent when nothing did.
 fn report(recovered: net::Recovered) {
-    let net::Recovered { sessions, subscriptions, retained, strangers, damaged } = recovered;
+    let net::Recovered { devices, sessions, subscriptions, retained, strangers, damaged } = recovered;
     if recovered != net::Recovered::default() {
-        tracing::info!(sessions, subscriptions, retained, "the store was read");
+        tracing::info!(devices, sessions, subscriptions, retained, "the store was read");
     }
     if strangers > 0 {
         tracing::warn!(rows = strangers, "rows of tenants that are not configured rest in the store");
@@ -345,6 +345,7 @@ fn node(settings: &Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage)
         limits: Arc::new(Limits::default()),
         overload: Overload::new(total),
         budget,
+        first_connections: net::first_connections(),
         passwords: Passwords::new(tasks.clone()),
         tasks,
     }

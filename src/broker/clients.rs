@@ -4,8 +4,14 @@
 //! would do. What does not: how any of it looks to people (`control`).
 //! Invariant: asking disturbs no client.
 
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
 use crate::identity::certificate::Fingerprint;
-use crate::net::{ClientFilter, Connected};
+use crate::identity::devices::Devices;
+use crate::mqtt::TenantId;
+use crate::net::{ClientFilter, Connected, FirstConnection};
 
 use super::Handle;
 
@@ -36,6 +42,22 @@ impl Handle {
     #[must_use]
     pub fn recheck_concerned(&self) -> usize {
         self.node.live.review(&self.node.trust.current(), self.node.clock.wall())
+    }
+
+    /// The devices of a tenant that are known. Whoever disables or removes
+    /// one, or writes its row (`Table::Registrations`, under
+    /// [`crate::net::device_key`]), calls [`Handle::recheck_concerned`] behind
+    /// it: live connections end then.
+    #[must_use]
+    pub fn devices(&self, tenant: &TenantId) -> Arc<Devices> {
+        self.node.trust.current().devices().of(tenant)
+    }
+
+    /// Follows the first connections of devices. Who is slow misses some, and
+    /// is told so; what is durable is the device's row.
+    #[must_use]
+    pub fn first_connections(&self) -> broadcast::Receiver<FirstConnection> {
+        self.node.first_connections.subscribe()
     }
 
     /// Which live connections the removal of an anchor would cut off.

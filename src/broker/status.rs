@@ -91,6 +91,7 @@ impl Handle {
             ("limits.handshake_timeout", net.handshake_timeout.as_secs_f64()),
             ("limits.connect_timeout", net.connect_timeout.as_secs_f64()),
             ("limits.max_connect_bytes", count(net.max_connect_bytes)),
+            ("limits.max_devices", count(net.max_devices)),
             ("limits.max_password_checks", count(net.max_password_checks)),
             ("limits.max_memory", net.max_memory.of(self.node.overload.total()) as f64),
             ("limits.max_refusal_lines", net.max_refusal_lines.into()),

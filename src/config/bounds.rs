@@ -44,6 +44,7 @@ pub(super) fn net(top: &Reader<'_>) -> net::Settings {
         handshake_timeout: limits.read("handshake_timeout", default.handshake_timeout, duration(WAIT)),
         connect_timeout: limits.read("connect_timeout", default.connect_timeout, duration(WAIT)),
         max_password_checks: of("max_password_checks", default.max_password_checks, SOME),
+        max_devices: of("max_devices", default.max_devices, NONE_OR_SOME),
         max_connect_bytes: limits.read("max_connect_bytes", default.max_connect_bytes, size(256..=1 << 28)),
         max_memory: limits.read("max_memory", default.max_memory, amount(MEMORY)),
         max_refusal_lines: limits.read("max_refusal_lines", default.max_refusal_lines, whole(0..=1_000_000)),

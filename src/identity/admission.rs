@@ -121,6 +121,8 @@ pub struct Admission {
     pub rights: Arc<Rights>,
     /// The account whose password was proved, alone or beside a certificate.
     pub account: Option<Arc<Account>>,
+    /// The device that it is known as, or becomes known as by this connection.
+    pub device: Option<Arc<str>>,
     /// Its certificate.
     pub certificate: Option<Arc<CertificateFacts>>,
     /// When the connection has to end, if its tenant's
@@ -276,7 +278,7 @@ impl<'c> Context<'c> {
         account: Option<Arc<Account>>,
     ) -> Result<Admission, No> {
         let accepted = self.client_id(tenant, &principal)?;
-        self.check_registration(tenant, &principal)?;
+        let device = self.check_registration(tenant, &principal)?;
         let leaf = self.verdict.as_deref().zip(self.peer.leaf());
         let rights = rights_of(tenant, &principal, account.as_deref(), &accepted.client_id, leaf);
         if self.request.will_topic.is_some_and(|topic| rights.publish(topic).is_err()) {
@@ -285,7 +287,7 @@ impl<'c> Context<'c> {
                 "the will's topic is not one that the client may publish to",
             ));
         }
-        Ok(Admission { account, ..self.admission(tenant, principal, accepted, rights) })
+        Ok(Admission { account, device, ..self.admission(tenant, principal, accepted, rights) })
     }
 
     /// AUTH-10: a failed certificate may leave it to the password.
@@ -381,23 +383,29 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// AUTH-13
-    fn check_registration(&self, tenant: &Tenant, principal: &Principal) -> Result<(), No> {
-        let (Some(verdict), Some(name)) = (&self.verdict, principal.common_name()) else { return Ok(()) };
+    /// AUTH-13: the device whose connection this is, which becomes known by it
+    /// if it is not; none where a certificate names no single device.
+    fn check_registration(&self, tenant: &Tenant, principal: &Principal) -> Result<Option<Arc<str>>, No> {
+        let (Some(verdict), Some(name)) = (&self.verdict, principal.common_name()) else { return Ok(None) };
         let by_itself = match tenant.switches.auto_register {
             AutoRegister::Yes => true,
             AutoRegister::PerAnchor => verdict.anchor.auto_registration,
-            // The account that stands beside the certificate was registered.
-            AutoRegister::No => tenant.switches.password == Password::Always,
+            AutoRegister::No => false,
         };
-        if by_itself || tenant.is_registered(name) {
-            return Ok(());
+        match self.snapshot.devices().of(&tenant.id).find(name) {
+            Some(known) if !known.enabled => Err(conditions::disabled_device(name)),
+            Some(_) => Ok(Some(Arc::from(name))),
+            None if by_itself => Ok(Some(Arc::from(name))),
+            // The account that stands beside the certificate was registered.
+            None if tenant.switches.password == Password::Always => Ok(None),
+            None => Err(No::because(
+                Reason::NotRegistered,
+                format!(
+                    "the device is not registered, and the anchor \"{}\" does not register devices by itself",
+                    verdict.anchor.name
+                ),
+            )),
         }
-        let detail = format!(
-            "the device is not registered, and the anchor \"{}\" does not register devices by itself",
-            verdict.anchor.name
-        );
-        Err(No::because(Reason::NotRegistered, detail))
     }
 
     fn admission(
@@ -415,6 +423,7 @@ impl<'c> Context<'c> {
             assigned: accepted.assigned,
             rights,
             account: None,
+            device: None,
             certificate: self.verdict.as_ref().map(|verdict| Arc::clone(&verdict.facts)),
             not_after: end_of(tenant, self.verdict.as_deref()),
             anchor: self.verdict.as_ref().map(|verdict| Arc::clone(&verdict.anchor)),

@@ -117,7 +117,6 @@ impl Builder {
             },
             accounts: accounts(settings, old),
             revocations: Arc::new(Revocations::new(&settings.revocations)),
-            registered: HashSet::new(),
         };
         self.tenants.insert(settings.id.clone(), Arc::new(tenant));
     }
@@ -187,6 +186,7 @@ impl Builder {
             by_fingerprint: self.by_fingerprint,
             domains: self.domains,
             verdicts: Arc::new(Verdicts::default()),
+            devices: Arc::default(),
         })
     }
 }

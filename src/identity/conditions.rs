@@ -7,6 +7,7 @@
 
 use super::admission::{No, Peer};
 use super::certificate::{CertificateFacts, date};
+use super::devices::DeviceBook;
 use super::name::CommonName;
 use super::reason::Reason;
 use super::revocation::Revoked;
@@ -74,4 +75,18 @@ pub(super) fn single_common_name(facts: &CertificateFacts) -> Result<&str, No> {
         CommonName::Unreadable => "has a CN that is no text",
     };
     Err(No::because(Reason::CnMissing, format!("the subject {} {what}", facts.subject)))
+}
+
+/// Whether the device of a live connection is still known, and enabled.
+pub(super) fn check_known(devices: &DeviceBook, tenant: &Tenant, device: Option<&str>) -> Result<(), No> {
+    let Some(device) = device else { return Ok(()) };
+    match devices.of(&tenant.id).find(device) {
+        Some(known) if known.enabled => Ok(()),
+        Some(_) => Err(disabled_device(device)),
+        None => Err(No::because(Reason::NotRegistered, format!("the device {} was removed", device.escape_debug()))),
+    }
+}
+
+pub(super) fn disabled_device(device: &str) -> No {
+    No::because(Reason::DeviceDisabled, format!("the device {} is disabled", device.escape_debug()))
 }

@@ -66,7 +66,7 @@ pub fn explain(
     let Some(owner) = snapshot.tenant(&verdict.tenant) else {
         return Ok(Report { steps: trace.into_steps(), tenant: None, expected: None });
     };
-    let expected = identify(&mut trace, &verdict, owner, client_id.unwrap_or_default(), tenant);
+    let expected = identify(&mut trace, &verdict, owner, client_id.unwrap_or_default(), tenant, snapshot);
     Ok(Report { steps: trace.into_steps(), tenant: Some(verdict.tenant), expected })
 }
 
@@ -77,6 +77,7 @@ fn identify(
     owner: &Arc<Tenant>,
     client_id: &str,
     wanted: Option<&TenantId>,
+    snapshot: &TrustSnapshot,
 ) -> Option<String> {
     let right_tenant = wanted.is_none_or(|wanted| *wanted == verdict.tenant);
     trace.step("tenant", if right_tenant { Ok(()) } else { Err(Reason::TenantConflict) }, || {
@@ -115,7 +116,7 @@ fn identify(
         AutoRegister::Yes => true,
         AutoRegister::PerAnchor => verdict.anchor.auto_registration,
         AutoRegister::No => owner.switches.password == Password::Always,
-    } || owner.is_registered(common_name);
+    } || snapshot.devices().of(&owner.id).contains(common_name);
     trace.step("registration", if registered { Ok(()) } else { Err(Reason::NotRegistered) }, || {
         format!(
             "auto_register is {}, the anchor's flag {}",

@@ -80,6 +80,7 @@ impl Review<'_> {
             .ok_or_else(|| No::because(Reason::NoTenant, format!("the tenant {} is gone", old.tenant.id)))?;
         conditions::check_enabled(tenant)?;
         conditions::check_device(tenant, &old.client_id, &old.session_key)?;
+        conditions::check_known(self.snapshot.devices(), tenant, old.device.as_deref())?;
         conditions::check_transport(tenant, self.peer)?;
         conditions::check_level(tenant, old.version)?;
         let verdict = match &old.verdict {

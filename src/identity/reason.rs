@@ -182,6 +182,9 @@ reasons! {
     /// The device is known, and switched off.
     DeviceDisabled = "device_disabled", NotAuthorized, None,
         "enable the device";
+    /// The tenant knows as many devices as it may.
+    TooManyDevices = "too_many_devices", NotAuthorized, None,
+        "remove devices that are gone, or raise limits.max_devices";
     /// The tenant has no active subscription.
     SubscriptionInactive = "subscription_inactive", NotAuthorized, None,
         "activate the tenant's subscription";

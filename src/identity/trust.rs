@@ -5,7 +5,7 @@
 //! uploaded anchors (`store`). Invariant: a snapshot never changes; a change
 //! that cannot be made whole leaves the old one in place and says why.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +19,7 @@ pub use super::assembly::TrustError;
 use super::certificate::Fingerprint;
 use super::chain::Court;
 use super::crl::CrlSettings;
+use super::devices::DeviceBook;
 use super::path::{Failure, Trace, Verdict};
 use super::policy::TenantRights;
 use super::revocation::{Revocations, Revoked};
@@ -53,7 +54,6 @@ pub struct Tenant {
     pub(super) revocations: Arc<Revocations>,
     /// The revocation lists below each anchor that has any.
     pub(super) crls: HashMap<Fingerprint, Arc<[CrlSettings]>>,
-    pub(super) registered: HashSet<String>,
 }
 
 impl Tenant {
@@ -72,13 +72,6 @@ impl Tenant {
     #[must_use]
     pub fn account(&self, name: &str) -> Option<&Arc<Account>> {
         self.accounts.get(name)
-    }
-
-    /// Whether the device was registered before its first connection
-    /// (AUTH-13).
-    #[must_use]
-    pub fn is_registered(&self, device: &str) -> bool {
-        self.registered.contains(device)
     }
 
     /// Whether chains are judged alike by this tenant and `other`, but for
@@ -104,6 +97,7 @@ pub struct TrustSnapshot {
     pub(super) by_fingerprint: HashMap<Fingerprint, Arc<Anchor>>,
     pub(super) domains: HashMap<String, TenantId>,
     pub(super) verdicts: Arc<Verdicts>,
+    pub(super) devices: Arc<DeviceBook>,
 }
 
 impl TrustSnapshot {
@@ -134,7 +128,15 @@ impl TrustSnapshot {
         for settings in changed {
             builder.add(settings, self.tenants.get(&settings.id).map(|tenant| &**tenant));
         }
-        builder.finish()
+        let next = builder.finish()?;
+        Ok(Self { devices: Arc::clone(&self.devices), ..next })
+    }
+
+    /// The devices that are known, of every tenant. Snapshots that follow each
+    /// other share them: they change without a new snapshot.
+    #[must_use]
+    pub const fn devices(&self) -> &Arc<DeviceBook> {
+        &self.devices
     }
 
     /// Counts the changes of trust; 0 before the snapshot was published.
@@ -349,6 +351,7 @@ impl Trust {
         let _one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.load_full();
         next.version = old.version + 1;
+        next.devices = Arc::clone(&old.devices);
         if next.judges_like(&old) {
             next.verdicts = Arc::clone(&old.verdicts);
         }

@@ -34,12 +34,12 @@ use super::limits::Admitted;
 use super::listener::Listener;
 use super::outgoing::Outgoing;
 use super::passwords::Checked;
-use super::remember;
 use super::shared::{Node, Resting};
 use super::stream::Stream;
 use super::terms::{connack, keep_alive, terms, will};
 use super::tls::{Read, shake};
 use super::websocket::{self, Breach, POLICY, PROTOCOL_ERROR};
+use super::{registration, remember};
 
 /// How a connection did not come about.
 pub(super) enum Failed {
@@ -268,6 +268,10 @@ impl Connecting {
             let refusal = self.refusal(Reason::Unavailable, StoreError::Latched.to_string());
             return Err(self.refuse(&connect, refusal));
         }
+        if let Some((reason, detail)) = registration::obstacle(&self.node, &admission, settings.max_devices) {
+            let refusal = self.refusal(reason, detail);
+            return Err(self.refuse(&connect, refusal));
+        }
         let will = will(&connect, &admission);
         let control: Arc<Control> = Arc::clone(&entered.control);
         let claimed = match self.claim(&admission, control).await {
@@ -406,7 +410,8 @@ impl Connecting {
             let uid = queue.uid();
             batch.push(remember::session(domain.tenant(), uid, &admission, &self.peer, &session, None));
         }
-        let position = domain.append(batch);
+        let registered = registration::register(&self.node, &domain, &admission);
+        let position = domain.append(batch).max(registered);
         session.push_answer(connack(connect, present, session.terms(), &admission, settings));
         session.answers_wait_for(position.0);
         session.release_again();

@@ -16,11 +16,11 @@ use crate::identity::switch::QueueOverflow;
 use crate::identity::trust::TrustSnapshot;
 use crate::mqtt::{ClientId, TenantId};
 use crate::session::{Session, Stage, Terms};
-use crate::store::rows::{RowError, SessionRow, SubscriptionRow};
+use crate::store::rows::{DeviceRow, RowError, SessionRow, SubscriptionRow};
 use crate::store::{Batch, Row, SessionUid, StoreError, StoredMessage, Table};
 
-use super::remember;
 use super::shared::{Away, Node, Resting};
+use super::{registration, remember};
 
 /// Rows read at once.
 const SLICE: usize = 1024;
@@ -41,6 +41,8 @@ pub enum RecoverError {
 /// What came back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
+    /// Devices that are known.
+    pub devices: usize,
     /// Sessions at rest.
     pub sessions: usize,
     /// Their subscriptions.
@@ -60,6 +62,7 @@ pub struct Recovered {
 pub fn recover(node: &Node) -> Result<Recovered, RecoverError> {
     let mut recovery =
         Recovery { node, trust: node.trust.current(), now: node.clock.unix_millis(), found: Recovered::default() };
+    recovery.each(Table::Registrations, Recovery::device)?;
     recovery.each(Table::Retained, Recovery::retained)?;
     recovery.each(Table::Sessions, Recovery::session)?;
     Ok(recovery.found)
@@ -105,6 +108,19 @@ impl Recovery<'_> {
             domain.retained.restore(message);
             self.found.retained += 1;
         }
+        Ok(())
+    }
+
+    /// Of tenants that are not configured too: they may be, before the next
+    /// start.
+    fn device(&mut self, row: &Row, _batch: &mut Batch) -> Result<(), RecoverError> {
+        let Some((tenant, name)) = remember::names(&row.key) else {
+            self.found.damaged += 1;
+            return Ok(());
+        };
+        let Some(device) = self.read(row, DeviceRow::decode)? else { return Ok(()) };
+        self.trust.devices().of(&tenant).insert(name, registration::known(&device));
+        self.found.devices += 1;
         Ok(())
     }
 

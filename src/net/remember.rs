@@ -21,7 +21,7 @@ use super::shared::Resting;
 
 /// A key of a table: tenant, a zero byte, ClientId or topic. None of them can
 /// hold the zero byte [MQTT-1.5.4-2].
-fn key(tenant: &TenantId, name: &str) -> Vec<u8> {
+pub(super) fn key(tenant: &TenantId, name: &str) -> Vec<u8> {
     [tenant.as_str().as_bytes(), &[0], name.as_bytes()].concat()
 }
 

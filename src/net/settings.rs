@@ -137,6 +137,9 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Bytes at most in front of the end of CONNECT (SEC-04).
     pub max_connect_bytes: usize,
+    /// Devices that a tenant knows at most; 0 = no bound. A device beyond is
+    /// refused at its first connection.
+    pub max_devices: usize,
     /// Passwords that are checked, or wait for it, at most.
     pub max_password_checks: usize,
     /// Resident memory above which newcomers are turned away and publishers
@@ -186,6 +189,7 @@ impl Default for Settings {
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             max_connect_bytes: 64 * 1024,
+            max_devices: 1_000_000,
             max_password_checks: 64,
             max_memory: Amount::Percent(80),
             max_refusal_lines: 20,

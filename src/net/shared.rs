@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+
 use crate::clock::Clock;
 use crate::delivery::{Agenda, Budget, Domain, Mailbox};
 use crate::identity::policy::Rights;
@@ -20,6 +22,7 @@ use super::control::Live;
 use super::limits::Limits;
 use super::overload::Overload;
 use super::passwords::Passwords;
+use super::registration::{FOLLOWED, FirstConnection};
 use super::{Settings, connection, remember};
 
 /// A session at rest, with the rights of its client, for its will.
@@ -51,6 +54,13 @@ pub struct Due {
     pub away: Away,
     /// What happens.
     pub event: Event,
+}
+
+/// Where first connections are told of; it keeps a bounded number for who is
+/// slow.
+#[must_use]
+pub fn first_connections() -> broadcast::Sender<FirstConnection> {
+    broadcast::Sender::new(FOLLOWED)
 }
 
 impl Away {
@@ -105,6 +115,8 @@ pub struct Node {
     pub budget: Arc<Budget>,
     /// Where passwords are checked.
     pub passwords: Passwords,
+    /// Tells who follows them of the first connections of devices.
+    pub first_connections: broadcast::Sender<FirstConnection>,
     /// The tasks of connections.
     pub tasks: Tasks,
 }

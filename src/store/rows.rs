@@ -8,7 +8,11 @@
 //! Numbers are big-endian. A text or a run of bytes is a 32-bit length, then
 //! the bytes; an optional field is one byte 0 or 1, then the field.
 
+mod device;
+
 use bytes::Bytes;
+
+pub use device::{DeviceRow, Origin};
 
 use super::{SessionUid, StoredMessage};
 use crate::mqtt::{MessageId, Qos, SubscriptionOptions};

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use certus::broker::{self, Durability, ServerTls};
@@ -13,6 +13,7 @@ use certus::identity::switch::{AnchorKind, AnchorState, IdentityRule, Profile, S
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::mqtt::{Qos, TenantId};
 use certus::net::ListenerSettings;
+use certus::store::Store;
 use certus::{delivery, net};
 use tokio::runtime::{self, Runtime};
 
@@ -40,7 +41,31 @@ impl Stage {
         Self::with(|_| {})
     }
 
+    /// On a store that outlives the broker.
+    pub fn on(store: Arc<dyn Store>) -> Self {
+        Self::made(|_| {}, |settings, clock| broker::start_on(settings, clock, store))
+    }
+
     pub fn with(change: impl FnOnce(&mut broker::Settings)) -> Self {
+        Self::made(change, broker::start)
+    }
+
+    /// Stops the broker, and goes on with the one that `start` makes.
+    pub fn restart(mut self, start: impl FnOnce() -> broker::Broker) -> Self {
+        let old = self.broker.take().unwrap();
+        assert_eq!(self.runtime.block_on(old.stop(Duration::from_secs(5))), None, "connections that did not end");
+        let entered = self.runtime.enter();
+        let broker = start();
+        drop(entered);
+        (self.plain, self.tls) = addresses(&broker);
+        self.broker = Some(broker);
+        self
+    }
+
+    fn made(
+        change: impl FnOnce(&mut broker::Settings),
+        start: impl FnOnce(broker::Settings, Clock) -> Result<broker::Broker, broker::StartError>,
+    ) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let files = tempfile::tempdir().unwrap();
         let wanted = Wanted { server: true, devices: true, server_names: &["localhost".to_owned()] };
@@ -50,10 +75,9 @@ impl Stage {
         change(&mut settings);
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let entered = runtime.enter();
-        let broker = broker::start(settings.clone(), clock).unwrap();
+        let broker = start(settings.clone(), clock).unwrap();
         drop(entered);
-        let address = |name| broker.handle().listening().into_iter().find(|(found, _)| found == name).unwrap().1;
-        let (plain, tls) = (address("plain"), address("tls"));
+        let (plain, tls) = addresses(&broker);
         Self { runtime, broker: Some(broker), settings, files, plain, tls, _alone: alone }
     }
 
@@ -91,6 +115,11 @@ impl Stage {
             pause(Duration::from_millis(5));
         }
     }
+}
+
+fn addresses(broker: &broker::Broker) -> (SocketAddr, SocketAddr) {
+    let address = |name| broker.handle().listening().into_iter().find(|(found, _)| found == name).unwrap().1;
+    (address("plain"), address("tls"))
 }
 
 fn settings(files: &tempfile::TempDir) -> broker::Settings {

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use certus::identity::admission::{Admission, Answer, ConnectRequest, ListenerScope, Peer, admit};
 use certus::identity::certificate::Certificate;
+use certus::identity::devices::Known;
 use certus::identity::principal::Holder;
 use certus::identity::readmission::readmit;
 use certus::identity::reason::Reason;
@@ -311,6 +312,14 @@ fn the_anchors_of_one_tenant_prove_the_same_principal() {
     assert_ne!(one.principal, anonymous.principal);
 }
 
+/// Makes the device known, as its first connection does.
+pub fn know(snapshot: &TrustSnapshot, admission: &Admission) {
+    if let Some(device) = &admission.device {
+        let known = Known { enabled: true, connected: true, anchor: None };
+        snapshot.devices().of(&admission.tenant.id).insert(device, known);
+    }
+}
+
 pub fn review(
     before: &TenantSettings,
     after: &TenantSettings,
@@ -319,7 +328,9 @@ pub fn review(
 ) -> Result<Admission, Reason> {
     let peer = if sent.is_empty() { over(false, sent) } else { over_tls(sent) };
     let admission = ask(&snapshot(std::slice::from_ref(before)), &peer, &CONNECT).unwrap();
-    readmit(&snapshot(std::slice::from_ref(after)), &peer, &admission, at).map_err(|refusal| refusal.reason)
+    let after = snapshot(std::slice::from_ref(after));
+    know(&after, &admission);
+    readmit(&after, &peer, &admission, at).map_err(|refusal| refusal.reason)
 }
 
 /// TRUST-11, TRUST-12 and house.md's second promise.
@@ -373,9 +384,13 @@ fn rights_are_swapped_on_a_live_connection_and_kept_when_they_are_the_same() {
     let admission = ask(&snapshot(std::slice::from_ref(&before)), &peer, &CONNECT).unwrap();
     let topic = TopicName::new("shared/press").unwrap();
     assert!(admission.rights.publish(topic).is_err());
-    let stays = readmit(&snapshot(&[after]), &peer, &admission, noon()).unwrap();
+    let after = snapshot(&[after]);
+    know(&after, &admission);
+    let stays = readmit(&after, &peer, &admission, noon()).unwrap();
     assert!(stays.rights.publish(topic).is_ok());
-    let same = readmit(&snapshot(&[before]), &peer, &admission, noon()).unwrap();
+    let before = snapshot(&[before]);
+    know(&before, &admission);
+    let same = readmit(&before, &peer, &admission, noon()).unwrap();
     assert!(Arc::ptr_eq(&same.rights, &admission.rights));
 }
 

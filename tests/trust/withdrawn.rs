@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use certus::identity::certificate::{Certificate, Fingerprint, Serial};
 use certus::identity::crl::CrlSettings;
+use certus::identity::devices::Known;
 use certus::identity::path::Failure;
 use certus::identity::readmission::readmit;
 use certus::identity::reason::{Alert, Reason};
@@ -16,7 +17,7 @@ use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::identity::trust::{Trust, TrustSnapshot};
 use certus::mqtt::TenantId;
 
-use crate::admission::{CONNECT, as_client, ask, over, over_tls, refusal, review};
+use crate::admission::{CONNECT, as_client, ask, know, over, over_tls, refusal, review};
 use crate::pki::{anchor, chain, der, noon, revocation, snapshot, tenant, with};
 
 const DAY: i64 = 86_400;
@@ -191,6 +192,7 @@ fn time_makes_a_list_stale_for_remembered_verdicts_too() {
     assert_eq!(judge(seconds(noon()) + 1), Err(Reason::CrlStale));
     let peer = over_tls(&["eku-client"]);
     let admission = ask(&snapshot, &peer, &CONNECT).unwrap();
+    know(&snapshot, &admission);
     let later = noon() + std::time::Duration::from_secs(1);
     let refused = readmit(&snapshot, &peer, &admission, later).map(|_| ());
     assert_eq!(refused.map_err(|refusal| refusal.reason), Err(Reason::CrlStale));
@@ -296,4 +298,38 @@ fn a_mistake_in_one_tenant_changes_nothing() {
     assert!(errors[0].to_string().contains("belongs to one tenant"), "{errors:?}");
     assert_eq!(trust.current().version(), 1);
     assert!(trust.current().tenant_named("plant").is_none());
+}
+
+/// AUTH-13: a device that is disabled or removed goes, and the next CONNECT
+/// finds it so.
+#[test]
+fn a_device_that_is_disabled_or_removed_does_not_stay() {
+    let snapshot = snapshot(&[lab(&["root"])]);
+    let peer = over_tls(&["eku-client"]);
+    let admission = ask(&snapshot, &peer, &CONNECT).unwrap();
+    assert_eq!(admission.device.as_deref(), Some("press"));
+    know(&snapshot, &admission);
+    let devices = snapshot.devices().of(&TenantId::new("lab"));
+    let live = || readmit(&snapshot, &peer, &admission, noon()).map(|_| ()).map_err(|refusal| refusal.reason);
+    assert_eq!(live(), Ok(()));
+    assert!(devices.enable("press", false));
+    assert_eq!(live(), Err(Reason::DeviceDisabled));
+    assert_eq!(refusal(ask(&snapshot, &peer, &CONNECT)), (Reason::DeviceDisabled, 5));
+    devices.remove("press");
+    assert_eq!(live(), Err(Reason::NotRegistered));
+    assert!(ask(&snapshot, &peer, &CONNECT).is_ok(), "it may become known again");
+    let other = ask(&snapshot, &over(false, &[]), &CONNECT).unwrap();
+    assert_eq!(other.device, None, "without a certificate there is no device");
+}
+
+/// C8Y-REG-01
+#[test]
+fn a_device_that_was_registered_by_hand_needs_no_leave_of_its_anchor() {
+    let mut settings = tenant("lab", Profile::Cumulocity, &["root"]);
+    settings.anchors[0].auto_registration = false;
+    let snapshot = snapshot(&[settings]);
+    assert_eq!(refusal(ask(&snapshot, &over_tls(&["eku-client"]), &CONNECT)), (Reason::NotRegistered, 5));
+    let by_hand = Known { enabled: true, connected: false, anchor: None };
+    snapshot.devices().of(&TenantId::new("lab")).insert("press", by_hand);
+    assert!(ask(&snapshot, &over_tls(&["eku-client"]), &CONNECT).is_ok());
 }

@@ -81,6 +81,7 @@ fn node(store: Arc<dyn Store>, tenant: &TenantId) -> Arc<Node> {
         limits: Arc::new(Limits::default()),
         overload: Overload::new(u64::MAX),
         budget,
+        first_connections: crate::net::first_connections(),
         passwords: Passwords::new(tasks.clone()),
         tasks,
     })
