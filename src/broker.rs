@@ -5,6 +5,7 @@
 //! everything new before it swaps anything; a settings error changes nothing.
 
 mod clients;
+mod login;
 mod publication;
 mod stale_lists;
 mod status;
@@ -13,6 +14,7 @@ mod sys_topics;
 
 // What the control plane names of the data plane.
 pub use crate::net::{Agreed, Guest, HttpsDoor, HttpsStream, NotAgreed, WebSocketRequest};
+pub use login::Checked;
 use publication::{Publication, Renewed};
 pub use status::Readiness;
 pub use storage::Durability;
@@ -412,6 +414,12 @@ impl Handle {
         self.node.settings.store(Arc::new(settings.net.clone()));
         self.reloaded.notify_one();
         Ok(())
+    }
+
+    /// The clock by which everything is measured.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.node.clock
     }
 
     /// The certificates that clients verify the server under, as PEM.

@@ -95,8 +95,28 @@ pub fn load(
     prepare: impl FnOnce(&Plan) -> Result<Vec<PathBuf>, Problem>,
 ) -> Result<Config, Problems> {
     let (text, present) = file(sources)?;
-    let scope = Scope::new(sources.file().display().to_string(), &text, sources);
-    let (document, syntax) = DeTable::parse_recoverable(&text);
+    read_text(sources, &text, present, prepare)
+}
+
+/// Checks a configuration that lies in no file, without variables and flags;
+/// nothing is made. Answers what should be known, though it is no mistake.
+///
+/// # Errors
+/// All mistakes that were found.
+pub fn check_text(text: &str) -> Result<Vec<String>, Problems> {
+    let sources = Sources::new();
+    let would_be_made = |plan: &Plan| Ok(vec![plan.certs_dir.join(tenants::DEFAULT_ANCHOR)]);
+    read_text(&sources, text, true, would_be_made).map(|config| config.notes)
+}
+
+fn read_text(
+    sources: &Sources,
+    text: &str,
+    present: bool,
+    prepare: impl FnOnce(&Plan) -> Result<Vec<PathBuf>, Problem>,
+) -> Result<Config, Problems> {
+    let scope = Scope::new(sources.file().display().to_string(), text, sources);
+    let (document, syntax) = DeTable::parse_recoverable(text);
     for error in &syntax {
         let place = scope.place_at(error.span().map_or(0, |span| span.start));
         let reason = format!("this is not TOML ({})", error.message().replace('\n', ", "));

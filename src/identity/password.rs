@@ -11,7 +11,7 @@ use argon2::{Argon2, Params};
 
 /// What is verified where there is no account: a hash of the usual cost that
 /// belongs to no password.
-pub(super) const STAND_IN: &str =
+pub const STAND_IN: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$Y2VydHVzIGtub3dzIG5vdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A file cannot make a check cost more than this: memory in KiB, passes.

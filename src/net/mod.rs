@@ -42,7 +42,7 @@ pub use https::{Guest, HttpsDoor};
 pub use limits::Limits;
 pub use listener::Listener;
 pub use overload::{Overload, watch};
-pub use passwords::Passwords;
+pub use passwords::{Checked, Passwords};
 pub use proxy_protocol::{Network, NoNetwork};
 pub use recover::{RecoverError, Recovered, recover};
 pub use registration::{FirstConnection, device_key};

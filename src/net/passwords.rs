@@ -7,9 +7,11 @@
 //! never for more callers than the bound says.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::identity::credentials::Challenge;
@@ -19,7 +21,7 @@ use crate::shutdown::Tasks;
 
 /// What came of a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Checked {
+pub enum Checked {
     /// It is the account's.
     Right,
     /// It is not.
@@ -48,6 +50,28 @@ impl Passwords {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let cores = Semaphore::new((cores / 2).clamp(1, 8));
         Self { lockout: Lockout::default(), cores, inside: AtomicUsize::new(0), tasks }
+    }
+
+    /// As [`Passwords::check`], for a hash that belongs to no tenant's snapshot;
+    /// without one nobody's is checked, which takes as long and is wrong.
+    pub async fn check_hash(
+        &self,
+        address: IpAddr,
+        hash: Option<Arc<str>>,
+        password: Zeroizing<Vec<u8>>,
+        most: usize,
+        clock: &Clock,
+    ) -> Checked {
+        let challenge = Challenge { hash: hash.unwrap_or_else(|| Arc::from(password::STAND_IN)), password };
+        self.check(address, challenge, most, clock).await
+    }
+
+    /// Hashes a new password; `None` when `most` are inside, or when there are
+    /// no random numbers.
+    pub async fn hash(&self, password: Zeroizing<Vec<u8>>, most: usize) -> Option<String> {
+        let _inside = Inside::enter(&self.inside, most)?;
+        let _core = self.cores.acquire().await.ok()?;
+        self.tasks.blocking("password", move || password::hash(&password).ok()).await.flatten()
     }
 
     /// Checks the password of a client at `address`; `most` may be inside.
@@ -92,10 +116,6 @@ impl Drop for Inside<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use zeroize::Zeroizing;
-
     use super::*;
 
     /// The hash of "right" that is quickest to check.

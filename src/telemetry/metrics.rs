@@ -45,6 +45,7 @@ listed! {
         HandshakesFailed r#"certus_handshakes_total{verdict="failed"}"# "TLS handshakes by how they ended"
         HttpsConnections "certus_https_connections_total" "Connections accepted by the HTTPS listener"
         HttpsShed "certus_https_connections_shed_total" "Connections that the HTTPS listener closed at once because a bound was reached"
+        HttpRequestsShed "certus_http_requests_shed_total" "Requests over HTTPS that were answered with 429 because of their address's rate"
         WebSocketsOpened "certus_websockets_opened_total" "Requests for a WebSocket answered with yes"
         SessionsOpened "certus_sessions_opened_total" "CONNECT packets answered with success"
         SessionsResumed "certus_sessions_resumed_total" "Sessions found present at CONNECT"

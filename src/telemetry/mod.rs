@@ -11,5 +11,6 @@ pub mod gate;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+pub mod requests;
 pub mod resident;
 pub mod traffic;

@@ -32,6 +32,7 @@ mod tenants;
 mod tests;
 mod tokens;
 
+pub use crate::identity::certificate::CertificateFacts;
 pub use access::{Scope, Scopes, UnknownScope};
 pub use access_tokens::Claims;
 pub use accounts::{AccountChange, NewAccount};

@@ -14,6 +14,7 @@ use axum::routing::get;
 
 use crate::broker::Handle;
 use crate::telemetry::metrics;
+use crate::telemetry::requests;
 use crate::telemetry::resident::resident;
 
 /// The routes, for one broker.
@@ -51,6 +52,7 @@ async fn ready(State(broker): State<Handle>) -> Response {
 async fn numbers(State(broker): State<Handle>) -> Response {
     let mut text = metrics::exposition();
     labelled(&mut text, &broker);
+    requests::exposition(&mut text);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

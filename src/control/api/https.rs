@@ -36,7 +36,7 @@ pub(super) struct Entrance {
 pub fn serve(broker: &Handle, tasks: &Tasks) {
     let Some(door) = broker.https() else { return };
     let entrance = Entrance { door, tasks: tasks.clone() };
-    let routes = super::routes(broker.clone()).layer(Extension(entrance.clone()));
+    let routes = super::routes(broker.clone(), tasks.clone()).layer(Extension(entrance.clone()));
     tasks.spawn("https listener", accept(entrance, routes));
 }
 

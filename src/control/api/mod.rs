@@ -6,19 +6,65 @@
 //! audited by the part that owns it.
 
 mod admin;
+mod frame;
 mod health;
 mod https;
+mod native;
+mod pages;
 mod public;
 
 pub use admin::Admin;
 pub use https::serve;
 
 use axum::Router;
+use axum::extract::OriginalUri;
+use axum::http::Method;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
 
 use crate::broker::Handle;
+use crate::shutdown::Tasks;
+
+use frame::access::note;
+use frame::face::{Face, render};
+use frame::guard::guard;
+use frame::problem::{Kind, Problem};
+
+/// Where the faces of the platforms live: what is not there is told in their
+/// shape, too (MC-API-05).
+const PLATFORMS: [(&str, Face); 5] = [
+    ("/api/mindconnectmqtt/v3", Face::Mindconnect),
+    ("/tenant", Face::Cumulocity),
+    ("/user", Face::Cumulocity),
+    ("/devicecontrol", Face::Cumulocity),
+    ("/api/usermqtt/v1", Face::Centiloc),
+];
 
 /// All that the HTTPS listener serves.
-fn routes(broker: Handle) -> Router {
-    Router::new().route("/mqtt", any(https::websocket)).merge(public::routes(broker))
+fn routes(broker: Handle, tasks: Tasks) -> Router {
+    // A WebSocket is no request that has to end, and answers in its own words.
+    let stream = Router::new().route("/mqtt", any(https::websocket));
+    let native = Router::new().nest(native::BASE, native::routes(broker.clone(), tasks));
+    // What belongs to no face is told in our own shape.
+    let ours = native.merge(public::routes(broker.clone())).merge(pages::routes()).fallback(no_route);
+    let all = PLATFORMS.into_iter().fold(stream.merge(faced(ours, Face::Native)), |all, (base, face)| {
+        all.merge(faced(Router::new().nest(base, Router::new().fallback(no_route)), face))
+    });
+    all.layer(from_fn_with_state(broker, note))
+}
+
+/// Puts routes into the frame of their face.
+fn faced(routes: Router, face: Face) -> Router {
+    let routes = routes.method_not_allowed_fallback(no_method);
+    routes.layer(from_fn(guard)).layer(from_fn_with_state(face, render))
+}
+
+async fn no_route(OriginalUri(uri): OriginalUri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    Problem::new(Kind::NoRoute, format!("there is nothing at {path}")).but("see /api/docs/ for what there is")
+}
+
+async fn no_method(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    Problem::new(Kind::Method, format!("{path} does not know {method}")).but("the field Allow names what it knows")
 }

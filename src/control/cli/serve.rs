@@ -11,9 +11,11 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use zeroize::Zeroizing;
 
 use crate::broker::{self, Broker, StartError};
 use crate::ca;
+use crate::ca::authority::{Caller, Fault, NewToken};
 use crate::clock::Clock;
 use crate::config::{Config, Problem, load};
 use crate::control::api::{self, Admin};
@@ -98,7 +100,11 @@ async fn serve(start: Start<'_>) -> Outcome {
         }
         Err(error) => return Outcome::failed(error),
     };
-    welcome(&start, &broker, admin.as_ref().map(Admin::address));
+    let token = match first_token(&broker).await {
+        Ok(token) => token,
+        Err(error) => return Outcome::failed(format_args!("the first administrator token: {error}")),
+    };
+    welcome(&start, &broker, admin.as_ref().map(Admin::address), token.as_ref().map(|token| token.as_str()));
     let answering = Tasks::new();
     if let Some(admin) = admin {
         admin.serve(broker.handle(), &answering);
@@ -131,10 +137,23 @@ async fn admin(start: &Start<'_>) -> Result<Option<Admin>, Outcome> {
     })
 }
 
-fn welcome(start: &Start<'_>, broker: &Broker, admin: Option<SocketAddr>) {
+/// A token for whoever runs a broker that nobody can log in to yet. It is told
+/// once, on standard output, and never logged.
+async fn first_token(broker: &Broker) -> Result<Option<Zeroizing<String>>, Fault> {
+    let handle = broker.handle();
+    let authority = handle.authority();
+    if handle.https().is_none() || !authority.is_unclaimed() {
+        return Ok(None);
+    }
+    let new = NewToken { name: "first start".to_owned(), scopes: vec!["admin".to_owned()], lasts: None };
+    Ok(Some(authority.create_token(&Caller::broker(), "", new).await?.secret))
+}
+
+fn welcome(start: &Start<'_>, broker: &Broker, admin: Option<SocketAddr>, token: Option<&str>) {
     let listening = broker.handle().listening();
     let trusted = trusted(&start.config.broker.tenants, start.clock.wall()).unwrap_or_default();
-    let welcome = Welcome { config: &start.config, listening: &listening, admin, trusted: &trusted, made: start.made };
+    let config = &start.config;
+    let welcome = Welcome { config, listening: &listening, admin, trusted: &trusted, made: start.made, token };
     say(welcome.text());
     say("\nready");
 }

@@ -29,6 +29,8 @@ pub(super) struct Welcome<'a> {
     pub(super) trusted: &'a [String],
     /// Files that this start has made.
     pub(super) made: usize,
+    /// The administrator's token, when it is told.
+    pub(super) token: Option<&'a str>,
 }
 
 /// How a client reaches the broker with a certificate.
@@ -67,6 +69,9 @@ impl Welcome<'_> {
         self.listening(&mut text);
         self.trusting(&mut text);
         let _ = writeln!(text, "\n{}", keeping(&self.config.broker.durability));
+        if let Some(token) = self.token {
+            let _ = writeln!(text, "\nto administer it over HTTPS, keep this token; it is told this once\n  {token}");
+        }
         for note in &self.config.notes {
             let _ = writeln!(text, "\nnote: {note}");
         }
@@ -227,7 +232,7 @@ mod tests {
             .iter()
             .map(|listener| (listener.name.clone(), SocketAddr::new(listener.bind.ip(), 40_001)))
             .collect();
-        Welcome { config: &config, listening: &listening, admin: None, trusted: &[], made: 10 }.text()
+        Welcome { config: &config, listening: &listening, admin: None, trusted: &[], made: 10, token: None }.text()
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! The OpenAPI document of a face, made with its routes.
+//!
+//! What lives here: [`Routes`], which collects operations into a router and a
+//! document (OpenAPI 3.1). What does not: the operations. Invariant: the
+//! document that is served describes the routes that are served.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::{MethodFilter, get, on};
+use serde_json::{Value, json};
+
+use super::operation::Operation;
+
+/// Schemas by their names.
+#[derive(Clone, Debug, Default)]
+pub(in crate::control::api) struct Schemas(pub(super) BTreeMap<String, Value>);
+
+/// Routes with what is told about them.
+pub(in crate::control::api) struct Routes<S> {
+    router: Router<S>,
+    paths: BTreeMap<String, serde_json::Map<String, Value>>,
+    tags: Vec<Value>,
+    tag: &'static str,
+    schemas: Schemas,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// None yet.
+    pub(in crate::control::api) fn new() -> Self {
+        let (router, schemas) = (Router::new(), Schemas::default());
+        Self { router, paths: BTreeMap::new(), tags: Vec::new(), tag: "", schemas }
+    }
+
+    /// What follows is about `tag`.
+    pub(in crate::control::api) fn about(mut self, tag: &'static str, description: &str) -> Self {
+        self.tag = tag;
+        self.tags.push(json!({ "name": tag, "description": description }));
+        self
+    }
+
+    /// One more.
+    pub(in crate::control::api) fn add<H, T>(mut self, operation: Operation, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        let described = operation.describe(self.tag);
+        let method = operation.method.as_str().to_ascii_lowercase();
+        self.paths.entry(operation.path.to_owned()).or_default().insert(method, described);
+        self.schemas.0.extend(operation.schemas.0);
+        let filter = MethodFilter::try_from(operation.method).unwrap_or(MethodFilter::GET);
+        self.router = self.router.route(operation.path, on(filter, handler));
+        self
+    }
+
+    /// The router, which serves its document as well.
+    pub(in crate::control::api) fn finish(self, title: &str, base: &str, description: &str) -> Router<S> {
+        let document = self.document(title, base, description).to_string();
+        let document: Arc<str> = document.into();
+        let serve = move || {
+            let text = document.to_string();
+            async move { ([(header::CONTENT_TYPE, "application/json")], text).into_response() }
+        };
+        self.router.route("/openapi.json", get(serve))
+    }
+
+    fn document(&self, title: &str, base: &str, description: &str) -> Value {
+        let mut schemas = self.schemas.0.clone();
+        schemas.insert("Problem".into(), problem());
+        json!({
+            "openapi": "3.1.0",
+            "info": { "title": title, "version": env!("CARGO_PKG_VERSION"), "description": description },
+            "servers": [{ "url": base }],
+            "tags": self.tags,
+            "paths": self.paths,
+            "components": {
+                "schemas": schemas,
+                "securitySchemes": {
+                    "bearer": { "type": "http", "scheme": "bearer" },
+                    "basic": { "type": "http", "scheme": "basic" },
+                },
+            },
+        })
+    }
+}
+
+/// RFC 9457, with what we add.
+fn problem() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "type": "object",
+        "description": "Why a request was not done (RFC 9457).",
+        "required": ["type", "title", "status", "detail", "code", "logref"],
+        "properties": {
+            "type": text("A name for the kind of problem."),
+            "title": text("The status in words."),
+            "status": { "type": "integer" },
+            "detail": text("What is wrong."),
+            "code": text("The kind of problem, short and stable."),
+            "field": text("The property or parameter that it is about."),
+            "remedy": text("What would work."),
+            "logref": text("The name of the request in the log."),
+        },
+    })
+}
