@@ -15,7 +15,7 @@ use crate::store::{Batch, Position, SessionUid, Store, StoreError};
 use crate::telemetry::metrics::{Counter, Gauge};
 
 use super::{
-    Budget, Encode, KeptSum, Kind, Mailbox, Overflow, Progress, Publisher, Registry, RetainedMessages, Route,
+    Budget, Encode, Ground, Kind, Mailbox, Overflow, Progress, Publisher, Registry, RetainedMessages, Route,
     SessionQueue, Settings, Turn,
 };
 
@@ -28,15 +28,13 @@ pub struct Domain<S> {
     pub retained: RetainedMessages,
     /// Sessions and their owners.
     pub registry: Registry<S>,
-    settings: Arc<Settings>,
-    budget: Arc<Budget>,
+    ground: Arc<Ground>,
     store: Arc<dyn Store>,
     epoch: u32,
     next_uid: Arc<AtomicU64>,
     subscriptions: AtomicUsize,
     /// Those of them that are shared.
     shared: AtomicUsize,
-    kept: Arc<KeptSum>,
 }
 
 impl<S: Send + 'static> Domain<S> {
@@ -56,14 +54,12 @@ impl<S: Send + 'static> Domain<S> {
             epochs: Epochs::default(),
             retained: RetainedMessages::new(&settings),
             registry: Registry::default(),
-            settings,
-            budget,
+            ground: Arc::new(Ground { settings, budget, kept: Arc::default() }),
             epoch: store.epoch(),
             store,
             next_uid,
             subscriptions: AtomicUsize::new(0),
             shared: AtomicUsize::new(0),
-            kept: Arc::default(),
         }
     }
 
@@ -88,15 +84,14 @@ impl<S: Send + 'static> Domain<S> {
     /// The bounds of its queues.
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.ground.settings
     }
 
     /// A queue for a new session.
     #[must_use]
     pub fn new_queue(&self, kind: Kind, overflow: Overflow) -> Arc<SessionQueue> {
         let uid = SessionUid(self.next_uid.fetch_add(1, Ordering::Relaxed));
-        let queue = SessionQueue::new(uid, kind, 0, overflow, &self.settings, &self.budget);
-        Arc::new(queue.counted_in(&self.kept))
+        Arc::new(SessionQueue::new(uid, kind, overflow, &self.ground))
     }
 
     /// The queue of a session that the store remembers.
@@ -105,10 +100,7 @@ impl<S: Send + 'static> Domain<S> {
     /// When the store cannot be read.
     pub fn kept_queue(&self, uid: SessionUid, overflow: Overflow) -> Result<Arc<SessionQueue>, StoreError> {
         let (span, load) = (self.store.queue_span(uid)?, self.store.queue_load(uid)?);
-        let queue = SessionQueue::new(uid, Kind::Persistent, span.end, overflow, &self.settings, &self.budget);
-        let queue = queue.counted_in(&self.kept);
-        queue.found(span.start, load);
-        Ok(Arc::new(queue))
+        Ok(Arc::new(SessionQueue::asleep(uid, span, load, overflow, &self.ground)))
     }
 
     /// Who receives messages to `topic` from `publisher`. The answer is good
@@ -141,7 +133,7 @@ impl<S: Send + 'static> Domain<S> {
     /// Whether the tenant may have one more subscription.
     #[must_use]
     pub fn may_subscribe(&self) -> bool {
-        self.subscriptions.load(Ordering::Relaxed) < self.settings.subscriptions
+        self.subscriptions.load(Ordering::Relaxed) < self.ground.settings.subscriptions
     }
 
     /// How many subscriptions there are, and how many of them are shared.
@@ -153,7 +145,7 @@ impl<S: Send + 'static> Domain<S> {
     /// Messages and bytes that session queues keep in the store.
     #[must_use]
     pub fn kept(&self) -> (u64, u64) {
-        self.kept.now()
+        self.ground.kept.now()
     }
 
     /// Enters a subscription.

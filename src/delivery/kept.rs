@@ -40,7 +40,7 @@ impl KeptSum {
         (read(&self.messages), read(&self.bytes))
     }
 
-    fn add(&self, messages: i64, bytes: i64) {
+    pub(super) fn add(&self, messages: i64, bytes: i64) {
         self.messages.fetch_add(messages, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Gauge::StoredMessages.add(messages);
@@ -49,15 +49,13 @@ impl KeptSum {
 }
 
 impl Kept {
-    /// Nothing; where the store is memory, `budget` is charged.
-    pub(super) fn new(budget: &Arc<Budget>) -> Self {
+    /// What was found in the store, and is in `sum` already; where the store is
+    /// memory, `budget` is charged.
+    pub(super) fn found(budget: &Arc<Budget>, sum: &Arc<KeptSum>, messages: u64, bytes: u64) -> Self {
         let charge = budget.charges_stored().then(|| Charge::new(budget));
-        Self { messages: 0, bytes: 0, sum: Arc::default(), charge }
-    }
-
-    /// Counts in `sum` from now on.
-    pub(super) fn count_in(&mut self, sum: &Arc<KeptSum>) {
-        self.sum = Arc::clone(sum);
+        let mut kept = Self { messages, bytes, sum: Arc::clone(sum), charge };
+        kept.settle();
+        kept
     }
 
     /// What the node is charged with for it.

@@ -1,36 +1,40 @@
-//! The queue of one session, connected or not.
+//! The queue of one session, connected or not, once it was touched.
 //!
 //! What lives here: the bounded ring of what a reader has not taken yet, the
 //! sequence numbers of what is stored, and what happens when the ring is full.
-//! What does not: who reads (`net`), where stored entries lie (`store`).
+//! What does not: a queue that nobody has touched since the start (`asleep`),
+//! who reads (`net`), where stored entries lie (`store`).
 //! Invariant: sequence numbers are given under the queue's lock, so the order
 //! of the ring, of the numbers and of the store is one order; a reader that
 //! arrives meets `push` under the same lock, so no wake is lost.
 
+mod asleep;
 mod member;
 mod room;
+
+pub use asleep::{Ground, SessionQueue};
+
+use asleep::Found;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::store::{Load, SessionUid};
 use crate::telemetry::metrics::Gauge;
 
+use super::Parcel;
 use super::budget::{Budget, Charge};
 use super::item::{Bound, Item, Kind, Manner, Overflow, Pushed, Reading, Run};
-use super::kept::{Kept, KeptSum};
+use super::kept::Kept;
 use super::lent::Lent;
-use super::{Parcel, Settings};
 
 /// Items that wait before a reader counts as behind.
 const BEHIND: usize = 32;
 
 /// The queue of one session.
 #[derive(Debug)]
-pub struct SessionQueue {
-    uid: SessionUid,
+pub struct OpenQueue {
     inner: Mutex<Inner>,
     /// What the reader has taken, in messages and bytes; written by it alone.
     taken_messages: AtomicU64,
@@ -84,20 +88,14 @@ struct Inner {
     taken_when_full: u64,
 }
 
-impl SessionQueue {
-    /// An empty queue whose next number is `next_seq`.
-    #[must_use]
-    pub fn new(
-        uid: SessionUid,
-        kind: Kind,
-        next_seq: u64,
-        overflow: Overflow,
-        settings: &Settings,
-        budget: &Arc<Budget>,
-    ) -> Self {
+impl OpenQueue {
+    /// A queue that holds what was found in the store; empty when that is
+    /// nothing.
+    fn new(kind: Kind, found: Found, overflow: Overflow, ground: &Ground) -> Self {
+        let Ground { settings, budget, kept } = ground;
+        let next_seq = found.unused;
         budget.open_queue();
         Self {
-            uid,
             inner: Mutex::new(Inner {
                 kind,
                 connected: false,
@@ -111,9 +109,9 @@ impl SessionQueue {
                 next_seq,
                 spilled: true,
                 unsettled: Vec::new(),
-                kept: Kept::new(budget),
+                kept: Kept::found(budget, kept, found.messages.into(), found.bytes),
                 lent: Lent::default(),
-                oldest_unsent: next_seq,
+                oldest_unsent: found.wanted,
                 waiters: Vec::new(),
                 taken_when_full: u64::MAX,
             }),
@@ -133,13 +131,6 @@ impl SessionQueue {
             overflow,
             budget: Arc::clone(budget),
         }
-    }
-
-    /// Counts what it keeps in `sum` too.
-    #[must_use]
-    pub(super) fn counted_in(self, sum: &Arc<KeptSum>) -> Self {
-        self.lock().kept.count_in(sum);
-        self
     }
 
     /// What all queues of the node may hold together.
@@ -162,12 +153,6 @@ impl SessionQueue {
     /// whatever it waits for.
     pub fn attend(&self, task: &Waker) {
         self.lock().task = Some(task.clone());
-    }
-
-    /// Whose queue it is.
-    #[must_use]
-    pub const fn uid(&self) -> SessionUid {
-        self.uid
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -365,13 +350,6 @@ impl SessionQueue {
         Some(first)
     }
 
-    /// What the store holds of an earlier start, from `oldest` on.
-    pub(super) fn found(&self, oldest: u64, load: Load) {
-        let mut inner = self.lock();
-        inner.oldest_unsent = oldest;
-        inner.kept.add(load.messages, load.bytes);
-    }
-
     /// Puts a marker behind everything that waits.
     pub fn mark(&self, scan: u64) {
         let mut inner = self.lock();
@@ -474,7 +452,7 @@ impl Inner {
     }
 }
 
-impl Drop for SessionQueue {
+impl Drop for OpenQueue {
     fn drop(&mut self) {
         let mut inner = self.lock();
         self.forget_ring(&mut inner);

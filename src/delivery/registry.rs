@@ -2,7 +2,9 @@
 //!
 //! What lives here: for each client of a tenant its queue, its principal, and
 //! whether a connection owns the session, nobody does, or it is being handed
-//! over. What does not: what a session is (`S`), and when a connection yields.
+//! over; of a session that nobody has touched since the start its queue alone.
+//! What does not: what a session is (`S`), how one is woken, and when a
+//! connection yields.
 //! Invariant: a session is owned once. Only the claim with the highest
 //! generation is ever given it; claims in between are told that they were
 //! superseded without having held it.
@@ -36,6 +38,13 @@ pub struct Parked<S> {
     pub next: u64,
 }
 
+/// A session that nobody has touched since the start costs this and its name.
+enum Slot<S> {
+    /// All but its queue lies in the store. Its claim is 1.
+    Asleep(Arc<SessionQueue>),
+    Awake(Box<Entry<S>>),
+}
+
 struct Entry<S> {
     principal: Principal,
     generation: u64,
@@ -54,7 +63,7 @@ enum Owner<S> {
 /// The sessions of one tenant, by the key under which clients push each other
 /// out.
 pub struct Registry<S> {
-    entries: DashMap<ClientId, Entry<S>, foldhash::fast::RandomState>,
+    entries: DashMap<ClientId, Slot<S>, foldhash::fast::RandomState>,
 }
 
 /// The right to a session, with the number that orders claims.
@@ -78,10 +87,19 @@ pub enum Outcome<S> {
     Awaited(oneshot::Receiver<Option<Parked<S>>>),
 }
 
-/// The session belongs to somebody else.
+/// Why a session cannot be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session belongs to another principal")]
-pub struct Foreign;
+pub enum Unclaimed {
+    /// It belongs to somebody else.
+    #[error("the session belongs to another principal")]
+    Foreign,
+    /// It must be woken first.
+    #[error("the session is still asleep")]
+    Asleep,
+}
+
+/// The claim of a session that nobody has claimed since the start.
+const FIRST: u64 = 1;
 
 impl<S> Default for Registry<S> {
     fn default() -> Self {
@@ -105,19 +123,20 @@ impl<S: Send + 'static> Registry<S> {
     /// Claims the session of `key` for a connection.
     ///
     /// # Errors
-    /// [`Foreign`] if `principal` is not the one that the session is kept for.
-    pub fn claim(&self, key: &ClientId, principal: &Principal, control: Arc<dyn Yield>) -> Result<Claim<S>, Foreign> {
+    /// [`Unclaimed::Foreign`] if `principal` is not the one that the session is
+    /// kept for, [`Unclaimed::Asleep`] before [`Registry::wake`].
+    pub fn claim(&self, key: &ClientId, principal: &Principal, control: Arc<dyn Yield>) -> Result<Claim<S>, Unclaimed> {
         match self.entries.entry(key.clone()) {
             Place::Vacant(place) => {
                 let owner = Owner::Connection(control);
-                place.insert(Entry { principal: principal.clone(), generation: 1, owner });
+                place.insert(Slot::awake(principal.clone(), owner));
                 Gauge::Sessions.add(1);
-                Ok(Claim { generation: 1, outcome: Outcome::New })
+                Ok(Claim { generation: FIRST, outcome: Outcome::New })
             }
             Place::Occupied(mut place) => {
-                let entry = place.get_mut();
+                let Slot::Awake(entry) = place.get_mut() else { return Err(Unclaimed::Asleep) };
                 if entry.principal != *principal {
-                    return Err(Foreign);
+                    return Err(Unclaimed::Foreign);
                 }
                 entry.generation += 1;
                 let outcome = entry.turn_over(control);
@@ -126,20 +145,46 @@ impl<S: Send + 'static> Registry<S> {
         }
     }
 
-    /// Puts back a session that a store remembers; its claim is 1. Answers
-    /// false, and drops it, if there is one of that name.
-    pub fn restore(&self, key: &ClientId, principal: Principal, parked: Parked<S>) -> bool {
-        let Place::Vacant(place) = self.entries.entry(key.clone()) else { return false };
-        place.insert(Entry { principal, generation: 1, owner: Owner::None(parked) });
+    /// Enters a session that a store remembers, of which nothing but the queue
+    /// is made yet. Answers false if there is one of that name.
+    pub fn lay(&self, key: ClientId, queue: Arc<SessionQueue>) -> bool {
+        let Place::Vacant(place) = self.entries.entry(key) else { return false };
+        place.insert(Slot::Asleep(queue));
         Gauge::Sessions.add(1);
         true
+    }
+
+    /// The queue of a session that is asleep.
+    #[must_use]
+    pub fn asleep(&self, key: &ClientId) -> Option<Arc<SessionQueue>> {
+        match self.entries.get(key)?.value() {
+            Slot::Asleep(queue) => Some(Arc::clone(queue)),
+            Slot::Awake(_) => None,
+        }
+    }
+
+    /// Puts a session to rest that was asleep and is read from the store now;
+    /// drops it if somebody was sooner.
+    pub fn wake(&self, key: &ClientId, principal: Principal, parked: Parked<S>) {
+        let Some(mut slot) = self.entries.get_mut(key) else { return };
+        if matches!(slot.value(), Slot::Asleep(queue) if Arc::ptr_eq(queue, &parked.queue)) {
+            *slot = Slot::awake(principal, Owner::None(parked));
+        }
+    }
+
+    /// Takes a session away that is asleep and cannot be read; answers whether
+    /// it was there.
+    pub fn forget(&self, key: &ClientId) -> bool {
+        let gone = self.entries.remove_if(key, |_, slot| matches!(slot, Slot::Asleep(_))).is_some();
+        Gauge::Sessions.add(-i64::from(gone));
+        gone
     }
 
     /// Gives a session back. With `None` it has ended. Tells whether the caller
     /// was its owner.
     pub fn hand_back(&self, key: &ClientId, generation: u64, parked: Option<Parked<S>>) -> bool {
         let Place::Occupied(mut place) = self.entries.entry(key.clone()) else { return false };
-        let entry = place.get_mut();
+        let Slot::Awake(entry) = place.get_mut() else { return false };
         if generation > entry.generation {
             return false;
         }
@@ -167,7 +212,8 @@ impl<S: Send + 'static> Registry<S> {
 
     /// Looks at a session at rest, if nothing claimed it since `generation`.
     pub fn with_parked<T>(&self, key: &ClientId, generation: u64, look: impl FnOnce(&mut Parked<S>) -> T) -> Option<T> {
-        let mut entry = self.entries.get_mut(key)?;
+        let mut slot = self.entries.get_mut(key)?;
+        let Slot::Awake(entry) = slot.value_mut() else { return None };
         if entry.generation != generation {
             return None;
         }
@@ -179,18 +225,34 @@ impl<S: Send + 'static> Registry<S> {
 
     /// Takes a session at rest away, if nothing claimed it since `generation`.
     pub fn expire(&self, key: &ClientId, generation: u64) -> Option<Parked<S>> {
-        let (_, entry) = self
-            .entries
-            .remove_if(key, |_, entry| entry.generation == generation && matches!(entry.owner, Owner::None(_)))?;
+        let rests = |slot: &Slot<S>| matches!(slot, Slot::Awake(entry) if entry.rests_since(generation));
+        let (_, slot) = self.entries.remove_if(key, |_, slot| rests(slot))?;
         Gauge::Sessions.add(-1);
-        match entry.owner {
-            Owner::None(parked) => Some(parked),
-            _ => None,
+        match slot {
+            Slot::Awake(entry) => entry.parked(),
+            Slot::Asleep(_) => None,
         }
     }
 }
 
+impl<S> Slot<S> {
+    fn awake(principal: Principal, owner: Owner<S>) -> Self {
+        Self::Awake(Box::new(Entry { principal, generation: FIRST, owner }))
+    }
+}
+
 impl<S> Entry<S> {
+    const fn rests_since(&self, generation: u64) -> bool {
+        self.generation == generation && matches!(self.owner, Owner::None(_))
+    }
+
+    fn parked(self) -> Option<Parked<S>> {
+        match self.owner {
+            Owner::None(parked) => Some(parked),
+            _ => None,
+        }
+    }
+
     fn turn_over(&mut self, control: Arc<dyn Yield>) -> Outcome<S> {
         match std::mem::replace(&mut self.owner, Owner::Connection(Arc::clone(&control))) {
             Owner::None(parked) => Outcome::Resumed(parked),
@@ -210,7 +272,7 @@ impl<S> Entry<S> {
     }
 }
 
-fn remove<S>(place: dashmap::mapref::entry::OccupiedEntry<'_, ClientId, Entry<S>>) {
+fn remove<S>(place: dashmap::mapref::entry::OccupiedEntry<'_, ClientId, Slot<S>>) {
     place.remove();
     Gauge::Sessions.add(-1);
 }

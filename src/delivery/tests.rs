@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 
 use super::*;
 use crate::mqtt::{MessageView, Qos, TopicName};
-use crate::store::SessionUid;
+use crate::store::{Load, SessionUid};
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -61,8 +61,12 @@ fn plenty() -> Arc<Budget> {
     Arc::new(Budget::new(u64::MAX, true))
 }
 
+fn ground(settings: Settings) -> Arc<Ground> {
+    Arc::new(Ground { settings: Arc::new(settings), budget: plenty(), kept: Arc::default() })
+}
+
 fn queue(kind: Kind, overflow: Overflow) -> SessionQueue {
-    SessionQueue::new(SessionUid(1), kind, 0, overflow, &settings(), &plenty())
+    SessionQueue::new(SessionUid(1), kind, overflow, &ground(settings()))
 }
 
 #[test]
@@ -87,8 +91,7 @@ fn a_parcel_gives_back_what_was_put_in() {
 
 #[test]
 fn a_reader_that_is_behind_pins_only_what_it_wants() {
-    let queue =
-        SessionQueue::new(SessionUid(1), Kind::Volatile, 0, Overflow::DropOldest, &Settings::default(), &plenty());
+    let queue = SessionQueue::new(SessionUid(1), Kind::Volatile, Overflow::DropOldest, &ground(Settings::default()));
     queue.connect(Kind::Volatile);
     let shared = parcel(Qos::AtLeastOnce, 250);
     for index in 0..40 {
@@ -150,7 +153,7 @@ fn a_full_ring_ends_a_volatile_session_only_for_what_must_not_be_lost() {
 #[test]
 fn a_full_ring_of_a_persistent_session_spills_into_the_store() {
     let settings = Settings { offline_messages: 40, ..settings() };
-    let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, 0, Overflow::DropOldest, &settings, &plenty());
+    let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, Overflow::DropOldest, &ground(settings));
     queue.connect(Kind::Persistent);
     let (_, waker) = waker();
     let mut items = VecDeque::new();
@@ -246,7 +249,7 @@ fn a_run_that_a_queue_cannot_keep_whole_is_taken_in_pieces() {
 #[test]
 fn as_many_old_messages_go_as_a_long_new_one_needs() {
     let settings = Settings { offline_messages: 100, offline_bytes: 5000, ..settings() };
-    let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, 0, Overflow::DropOldest, &settings, &plenty());
+    let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, Overflow::DropOldest, &ground(settings));
     let mut builder = ParcelBuilder::default();
     builder.push(&view("a/b", Qos::AtLeastOnce, &[7; 4000]), encode);
     let (short, long) = (parcel(Qos::AtLeastOnce, 1), builder.finish(1000, SessionUid(7), 1, 40));
@@ -370,4 +373,45 @@ mod take_over {
         assert!(registry.hand_back(&key, next.generation, None));
         assert!(registry.is_empty());
     }
+
+    #[test]
+    fn a_session_that_sleeps_is_claimed_once_it_was_woken() {
+        let registry: Registry<u32> = Registry::default();
+        let (key, control) = (ClientId::new("c"), || Arc::new(Told::default()) as Arc<dyn Yield>);
+        let ground = ground(settings());
+        let load = Load::default();
+        let queue = Arc::new(SessionQueue::asleep(SessionUid(1), 0..0, load, Overflow::DropOldest, &ground));
+        assert!(registry.lay(key.clone(), Arc::clone(&queue)));
+        assert!(!registry.lay(key.clone(), Arc::clone(&queue)), "there is one");
+        assert_eq!(registry.claim(&key, &principal("a"), control()).map(|_| ()), Err(Unclaimed::Asleep));
+        assert!(registry.expire(&key, 1).is_none() && registry.with_parked(&key, 1, |_| ()).is_none());
+        let parked = |session| Parked { session, queue: Arc::clone(&queue), next: 0 };
+        registry.wake(&key, principal("a"), parked(7));
+        registry.wake(&key, principal("b"), parked(8));
+        assert_eq!(registry.claim(&key, &principal("b"), control()).map(|_| ()), Err(Unclaimed::Foreign));
+        let claim = registry.claim(&key, &principal("a"), control()).unwrap();
+        assert!(matches!(claim.outcome, Outcome::Resumed(Parked { session: 7, .. })), "whoever woke it first");
+        assert!(!registry.forget(&key), "it does not sleep");
+    }
+}
+
+/// What sleeps is counted as what is open, and costs little; a publication
+/// opens it, and goes on with its numbers.
+#[test]
+fn a_queue_that_sleeps_is_counted_and_opens_when_it_is_touched() {
+    let ground = ground(settings());
+    let load = Load { messages: 3, bytes: 300 };
+    let sleeper = || SessionQueue::asleep(SessionUid(1), 5..9, load, Overflow::DropOldest, &ground);
+    let untouched = sleeper();
+    assert_eq!((ground.kept.now(), untouched.is_open(), untouched.begun_at()), ((3, 300), false, 9));
+    drop(untouched);
+    assert_eq!(ground.kept.now(), (0, 0));
+    let touched = sleeper();
+    let pushed = touched.push(&parcel(Qos::AtLeastOnce, 1), 0, 1, &manner(Qos::AtLeastOnce));
+    assert_eq!((pushed.first_seq, touched.is_open(), touched.depth()), (Some(9), true, 4));
+    assert_eq!(ground.kept.now().0, 4);
+    drop(touched);
+    assert_eq!(ground.kept.now(), (0, 0));
+    // Beside what its Arc counts by.
+    assert!(size_of::<SessionQueue>() <= 80, "{}", size_of::<SessionQueue>());
 }

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::codec::{self, ConnAck, Connect, DecodeError, PacketType, PropertiesBuf};
-use crate::delivery::{Kind, Mailbox, Outcome, Overflow, Parked, Yield};
+use crate::delivery::{Kind, Mailbox, Outcome, Overflow, Parked, Unclaimed, Yield};
 use crate::identity::admission::{Admission, Answer, ConnectRequest, Peer, admit};
 use crate::identity::credentials::Unproved;
 use crate::identity::reason::Reason;
@@ -38,6 +38,7 @@ use super::shared::{Node, Resting};
 use super::stream::Stream;
 use super::terms::{connack, keep_alive, terms, will};
 use super::tls::{Read, shake};
+use super::wake;
 use super::websocket::{self, Breach, POLICY, PROTOCOL_ERROR};
 use super::{registration, remember};
 
@@ -328,9 +329,15 @@ impl Connecting {
     /// Claims the session, and waits for the connection that has it.
     async fn claim(&self, admission: &Admission, control: Arc<Control>) -> Result<Claimed, Box<Refusal>> {
         let domain = self.node.domains.of(&admission.tenant.id);
+        let unavailable = |error: &StoreError| Box::new(self.refusal(Reason::Unavailable, error.to_string()));
+        wake::wake(&self.node, &domain, &admission.session_key).map_err(|error| unavailable(&error))?;
         let claim = domain.registry.claim(&admission.session_key, &admission.principal, control as Arc<dyn Yield>);
-        let claim = claim.map_err(|foreign| {
-            let mut refusal = self.refusal(Reason::PrincipalConflict, foreign.to_string());
+        let claim = claim.map_err(|error| {
+            let reason = match error {
+                Unclaimed::Foreign => Reason::PrincipalConflict,
+                Unclaimed::Asleep => Reason::Unavailable,
+            };
+            let mut refusal = self.refusal(reason, error.to_string());
             refusal.tenant = Some(admission.tenant.id.clone());
             refusal.certificate.clone_from(&admission.certificate);
             Box::new(refusal)

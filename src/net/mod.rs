@@ -31,6 +31,7 @@ mod slots;
 mod stream;
 mod terms;
 mod tls;
+mod wake;
 mod websocket;
 mod written;
 

@@ -1,31 +1,25 @@
 //! What the store remembers comes back: sessions, subscriptions, retained
 //! messages.
 //!
-//! What lives here: the way from rows to sessions at rest, once, before
-//! anybody is listened to. What does not: queues, which are read when their
-//! client is back. Invariant: a session comes back with the rights that it has
-//! now; a subscription without a right ends, as it does when rights change
-//! under a connection.
+//! What lives here: the way from rows to sessions that sleep, once, before
+//! anybody is listened to. What does not: the sessions themselves (`wake`) and
+//! their queues, which are read when their client is back. Invariant: a session
+//! comes back with the rights that it has now; a subscription without a right
+//! ends, as it does when rights change under a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::delivery::{Domain, Mailbox, Overflow, Parked};
-use crate::identity::attributes::rights_with;
+use crate::delivery::{Domain, Mailbox, Overflow};
+use crate::identity::policy::Rights;
 use crate::identity::switch::QueueOverflow;
 use crate::identity::trust::TrustSnapshot;
 use crate::mqtt::{ClientId, TenantId};
-use crate::session::{Session, Stage, Terms};
 use crate::store::rows::{DeviceRow, RowError, SessionRow, SubscriptionRow};
-use crate::store::{Batch, Row, SessionUid, StoreError, StoredMessage, Table};
+use crate::store::{Batch, Row, StoreError, StoredMessage, Table};
 
 use super::shared::{Away, Node, Resting};
-use super::{registration, remember};
-
-/// Rows read at once.
-const SLICE: usize = 1024;
-/// The window of a session that nobody can say of how much it was sent.
-const ANY_NUMBER: u16 = u16::MAX;
+use super::{registration, remember, wake};
 
 /// Why what is stored cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +79,7 @@ impl Recovery<'_> {
     ) -> Result<(), RecoverError> {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let rows = self.node.store.scan(table, &[], after.as_deref(), SLICE)?;
+            let rows = self.node.store.scan(table, &[], after.as_deref(), remember::SLICE)?;
             let mut batch = Batch::default();
             for row in &rows {
                 take(self, row, &mut batch)?;
@@ -129,85 +123,57 @@ impl Recovery<'_> {
         let Some(mut kept) = self.read(row, SessionRow::decode)? else { return Ok(()) };
         let Some(tenant) = self.trust.tenant(domain.tenant()).cloned() else { return Ok(()) };
         let key = ClientId::new(name);
-        let client_id = ClientId::new(kept.client_id.as_str());
-        let principal = remember::principal(domain.tenant(), &kept.keeper);
-        let account = kept.account.as_deref().and_then(|account| tenant.account(account));
-        let variables = remember::variables(&kept);
-        let rights = rights_with(&tenant, &principal, account.map(AsRef::as_ref), &client_id, &variables);
+        let rights = remember::rights(&tenant, &kept);
         let overflow = match tenant.switches.queue_overflow {
             QueueOverflow::DropOldest => Overflow::DropOldest,
             QueueOverflow::DropNewest => Overflow::DropNewest,
         };
         let queue = domain.kept_queue(kept.uid, overflow)?;
-        let span = self.node.store.queue_span(kept.uid)?;
-        if kept.left_at.is_none() {
-            // What it had acknowledged last is lost with the broker, and no window bounds that.
-            kept.window = ANY_NUMBER;
+        if !domain.registry.lay(key.clone(), Arc::clone(&queue)) {
+            return Ok(());
         }
-        let mut session = self.protocol_state(&kept, client_id)?;
-        session.outbound_mut().restore_doubt(kept.window, span.end);
-        let resting = Resting { session, rights, queued_before: span.end };
-        let mut parked = Parked { session: resting, queue, next: span.start };
-        self.subscribe(&domain, kept.uid, &mut parked, batch)?;
+        self.found.sessions += 1;
+        self.subscribe(&domain, &Mailbox(queue), &rights, batch)?;
         let will_delay = kept.will.as_ref().map(|will| will.delay.min(kept.expiry));
         if kept.left_at.is_none() {
-            // Nobody saw it leave: it left now, and another start must not count anew.
-            kept.left_at = Some(self.now);
+            // Nobody saw it leave: it left now, and another start must not count
+            // anew. What it had acknowledged last is lost with the broker, and
+            // no window bounds that.
+            (kept.left_at, kept.window) = (Some(self.now), wake::ANY_NUMBER);
             batch.push(remember::put(domain.tenant(), &key, &kept));
         }
         let gone = self.now.saturating_sub(kept.left_at.unwrap_or(self.now));
-        if domain.registry.restore(&key, principal, parked) {
-            self.found.sessions += 1;
-            let away = Away { domain, key, generation: 1 };
-            away.schedule(self.node, Duration::from_millis(gone), will_delay, kept.expiry);
-        }
+        let away = Away { domain, key, generation: 1 };
+        away.schedule(self.node, Duration::from_millis(gone), will_delay, kept.expiry);
         Ok(())
-    }
-
-    /// The session as its row and its queue tell of it.
-    fn protocol_state(&self, kept: &SessionRow, client_id: ClientId) -> Result<Box<Session>, RecoverError> {
-        let mut session = Box::new(Session::new(client_id, Terms::at_rest(kept.expiry)));
-        for packet_id in self.node.store.inbound(kept.uid)? {
-            session.restore_received(packet_id);
-        }
-        for seq in self.node.store.released(kept.uid)? {
-            session.outbound_mut().restore(seq, Stage::Released);
-        }
-        if let Some(will) = kept.will.clone() {
-            session.restore_will(Box::new(remember::will(will)));
-        }
-        Ok(session)
     }
 
     /// Enters the subscriptions of a session into the router.
     fn subscribe(
         &mut self,
         domain: &Domain<Resting>,
-        uid: SessionUid,
-        parked: &mut Parked<Resting>,
+        mailbox: &Mailbox,
+        rights: &Rights,
         batch: &mut Batch,
     ) -> Result<(), RecoverError> {
-        let prefix = uid.0.to_be_bytes();
+        let uid = mailbox.0.uid();
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let rows = self.node.store.scan(Table::Subscriptions, &prefix, after.as_deref(), SLICE)?;
+            let rows = remember::subscription_rows(&*self.node.store, uid, after.as_deref())?;
             for row in &rows {
                 let Some(found) = self.read(row, SubscriptionRow::decode)? else { continue };
                 let Some(subscription) = remember::subscription(&row.key, found) else { continue };
-                let Resting { session, rights, .. } = &mut parked.session;
                 let Ok(permit) = rights.subscribe(&subscription.filter) else {
                     batch.push(remember::unsubscribed(uid, &subscription.filter));
                     continue;
                 };
-                let mailbox = Mailbox(Arc::clone(&parked.queue));
-                domain.subscribe(&subscription.filter, mailbox, subscription.options, subscription.id, &permit);
-                session.restore_subscription(subscription);
+                domain.subscribe(&subscription.filter, mailbox.clone(), subscription.options, subscription.id, &permit);
                 self.found.subscriptions += 1;
             }
-            match rows.into_iter().last() {
-                Some(last) => after = Some(last.key),
-                None => return Ok(()),
+            if rows.len() < remember::SLICE {
+                return Ok(());
             }
+            after = rows.into_iter().last().map(|row| row.key);
         }
     }
 

@@ -10,14 +10,19 @@ use std::sync::Arc;
 use crate::delivery::Domain;
 use crate::identity::admission::{Admission, Peer};
 use crate::identity::attributes;
+use crate::identity::policy::Rights;
 use crate::identity::principal::{Holder, Lineage, Principal};
 use crate::identity::switch::Variable;
+use crate::identity::trust::Tenant;
 use crate::mqtt::{ClientId, TenantId, TopicFilter, TopicName};
 use crate::session::{Change, Session, Subscription, Will};
 use crate::store::rows::{Keeper, SessionRow, SubscriptionRow, WillRow};
-use crate::store::{Batch, Op, SessionUid, StoredMessage, Table};
+use crate::store::{Batch, Op, Row, SessionUid, Store, StoreError, StoredMessage, Table};
 
 use super::shared::Resting;
+
+/// Rows read at once.
+pub(super) const SLICE: usize = 1024;
 
 /// A key of a table: tenant, a zero byte, ClientId or topic. None of them can
 /// hold the zero byte [MQTT-1.5.4-2].
@@ -65,10 +70,33 @@ pub(super) fn put(tenant: &TenantId, name: &ClientId, row: &SessionRow) -> Op {
     Op::Put { table: Table::Sessions, key: key(tenant, name.as_str()), value: row.encode() }
 }
 
+/// What the store says of a session; `None` when it says nothing that can be
+/// read.
+pub(super) fn stored(domain: &Domain<Resting>, name: &ClientId) -> Result<Option<SessionRow>, StoreError> {
+    let row = domain.store().get(Table::Sessions, &key(domain.tenant(), name.as_str()))?;
+    Ok(row.and_then(|row| SessionRow::decode(&row).ok()))
+}
+
+/// Rows of the subscriptions of a session behind `after`, [`SLICE`] at most.
+pub(super) fn subscription_rows(
+    store: &dyn Store,
+    session: SessionUid,
+    after: Option<&[u8]>,
+) -> Result<Vec<Row>, StoreError> {
+    store.scan(Table::Subscriptions, &session.0.to_be_bytes(), after, SLICE)
+}
+
+/// The rights that the client of a stored session has now.
+pub(super) fn rights(tenant: &Tenant, kept: &SessionRow) -> Arc<Rights> {
+    let principal = principal(&tenant.id, &kept.keeper);
+    let account = kept.account.as_deref().and_then(|account| tenant.account(account));
+    let client_id = ClientId::new(kept.client_id.as_str());
+    attributes::rights_with(tenant, &principal, account.map(AsRef::as_ref), &client_id, &variables(kept))
+}
+
 /// The row of a session at rest, now that its will is published.
 pub(super) fn without_will(domain: &Domain<Resting>, name: &ClientId) -> Batch {
-    let found = domain.store().get(Table::Sessions, &key(domain.tenant(), name.as_str()));
-    let row = found.ok().flatten().and_then(|row| SessionRow::decode(&row).ok());
+    let row = stored(domain, name).ok().flatten();
     Batch { ops: row.map(|row| put(domain.tenant(), name, &SessionRow { will: None, ..row })).into_iter().collect() }
 }
 
@@ -148,7 +176,7 @@ fn keeper(principal: &Principal) -> Keeper {
 
 /// What rights ask of the certificate. A variable that is unknown by now is
 /// left out: what is not set denies.
-pub(super) fn variables(row: &SessionRow) -> Vec<(Variable, String)> {
+fn variables(row: &SessionRow) -> Vec<(Variable, String)> {
     let known = row.attributes.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.clone())));
     known.collect()
 }

@@ -23,7 +23,7 @@ use super::limits::Limits;
 use super::overload::Overload;
 use super::passwords::Passwords;
 use super::registration::{FOLLOWED, FirstConnection};
-use super::{Settings, connection, remember};
+use super::{Settings, connection, remember, wake};
 
 /// A session at rest, with the rights of its client, for its will.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ pub struct Resting {
     /// Entries below this number were queued under other rights.
     pub queued_before: u64,
 }
+
+/// When what is due is tried again, if the store does not answer.
+const LATER: Duration = Duration::from_secs(10);
 
 /// A session whose client is away.
 #[derive(Clone)]
@@ -150,6 +153,11 @@ impl Domains {
 /// Does what is due for a session whose client is away.
 pub fn due(node: &Node, due: &Due) {
     let Away { domain, key, generation } = &due.away;
+    if let Err(error) = wake::wake(node, domain, key) {
+        tracing::warn!(tenant = domain.tenant().as_str(), key = key.as_str(), %error, "what is due for a session waits");
+        node.agenda.schedule(node.clock.now() + LATER, due.clone());
+        return;
+    }
     match due.event {
         Event::Expire => {
             let Some(mut parked) = domain.registry.expire(key, *generation) else { return };

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use certus::delivery::{Budget, Kind, Outcome, Overflow, Parked, Registry, SessionQueue, Settings, Yield};
+use certus::delivery::{Budget, Ground, Kind, Outcome, Overflow, Parked, Registry, SessionQueue, Settings, Yield};
 use certus::identity::principal::{Holder, Principal};
 use certus::mqtt::{ClientId, TenantId};
 use certus::store::SessionUid;
@@ -62,8 +62,8 @@ struct Game {
 impl Game {
     fn new() -> Self {
         let budget = Arc::new(Budget::new(u64::MAX, true));
-        let (uid, settings) = (SessionUid(1), Settings::default());
-        let queue = SessionQueue::new(uid, Kind::Persistent, 0, Overflow::DropOldest, &settings, &budget);
+        let ground = Arc::new(Ground { settings: Arc::new(Settings::default()), budget, kept: Arc::default() });
+        let queue = SessionQueue::new(SessionUid(1), Kind::Persistent, Overflow::DropOldest, &ground);
         let (registry, key) = (Registry::default(), ClientId::new("prize"));
         Self { registry, key, queue: Arc::new(queue), rivals: Vec::new(), kept: None, handed: 0 }
     }

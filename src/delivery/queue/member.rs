@@ -5,12 +5,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::SessionQueue;
+use super::OpenQueue;
 use crate::delivery::Kind;
 use crate::mqtt::{Qos, TopicFilter};
 use crate::router::Readiness;
 
-impl SessionQueue {
+impl OpenQueue {
     /// What it can do with a message of effective `qos` that it is chosen for.
     pub(in crate::delivery) fn readiness(&self, qos: Qos) -> Readiness {
         let inner = self.lock();

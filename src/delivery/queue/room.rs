@@ -10,13 +10,13 @@ use std::task::Waker;
 
 use crate::telemetry::metrics::Counter;
 
-use super::{Bound, Inner, Item, Kind, Pushed, SessionQueue};
+use super::{Bound, Inner, Item, Kind, OpenQueue, Pushed};
 
 /// Items of a ring are charged to the node in steps of so many: fewer are as
 /// good as none.
 const STEP: u64 = 64;
 
-impl SessionQueue {
+impl OpenQueue {
     /// There is no room: QoS 0 goes; what is stored is read from the store;
     /// the rest cannot be lost quietly, so its session ends.
     pub(super) fn turn_away(&self, inner: &mut Inner, messages: u64, durable: u32, bound: Bound, pushed: &mut Pushed) {

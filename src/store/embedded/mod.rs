@@ -39,6 +39,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
 pub use copy::CopyError;
 pub use disk::{Directory, Disk, LogFile};
 pub use inspect::Report;
@@ -68,6 +71,9 @@ pub struct EmbeddedStore {
     /// Raised at every start; in the name of every publication and session.
     epoch: u32,
     pending: Pending,
+    /// What the queues held at the start, until somebody asked: the heads are
+    /// read then in any case, all in a row.
+    loads: Mutex<Loads>,
     rows: Rows,
     commits: Commits,
     /// Absent while it is being opened anew after its disk was full.
@@ -82,6 +88,8 @@ pub struct EmbeddedStore {
     /// Keeps a second store away from the directory.
     _lock: open::Lock,
 }
+
+type Loads = HashMap<SessionUid, Load, RandomState>;
 
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is sound between any two statements.
@@ -215,7 +223,13 @@ impl Store for EmbeddedStore {
     }
 
     fn queue_load(&self, session: SessionUid) -> Result<Load, StoreError> {
-        self.read_load(session)
+        let mut loads = hold(&self.loads);
+        let found = loads.remove(&session).filter(|_| self.pending.is_untouched(session));
+        if loads.is_empty() {
+            *loads = Loads::default();
+        }
+        drop(loads);
+        found.map_or_else(|| self.read_load(session), Ok)
     }
 
     fn released(&self, session: SessionUid) -> Result<Vec<u64>, StoreError> {

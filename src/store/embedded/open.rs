@@ -22,11 +22,12 @@ use super::fold::{Fold, Writer};
 use super::journal;
 use super::log::{self, Damage, Headers, LogError, LogWriter};
 use super::pending::Pending;
+use super::read::load_of;
 use super::rows::Rows;
 use super::salvage::SALVAGED;
 use super::settings::Settings;
 use super::tables::{self, Broken};
-use super::{EmbeddedStore, hold};
+use super::{EmbeddedStore, Loads, hold};
 use crate::store::record::{GroupReader, Head, Malformed, VERSION};
 use crate::store::{SessionUid, StoreError, Table};
 use crate::telemetry::metrics::Counter;
@@ -265,7 +266,7 @@ impl EmbeddedStore {
         let log = LogWriter::begin(Arc::clone(&disk), found.next, epoch, settings.segment_bytes).map_err(broken)?;
         old.into_iter().try_for_each(|name: &String| disk.remove(name)).map_err(broken)?;
         let pending = Pending::default();
-        know_heads(&engine, &pending).map_err(wrong)?;
+        let loads = know_heads(&engine, &pending).map_err(wrong)?;
         Counter::StoreDamagedBytes.add(found.damage.iter().map(|damage| damage.bytes).sum());
         Counter::StoreMissingGroups.add(found.missing.iter().map(|(first, there)| there - first).sum());
         let store = Self {
@@ -275,6 +276,7 @@ impl EmbeddedStore {
             disk,
             epoch,
             pending,
+            loads: Mutex::new(loads),
             rows: Rows::default(),
             engine: RwLock::new(Some(engine)),
             log: Mutex::new(Some(log)),
@@ -425,18 +427,22 @@ fn replay(
     Ok((found, groups))
 }
 
-/// Reads the head of every queue: the small index that is kept in memory.
-fn know_heads(engine: &Engine, pending: &Pending) -> Result<(), StoreError> {
-    let view = engine.view();
+/// Reads the head of every queue: the small index that is kept in memory, and
+/// what each holds, until somebody asks.
+fn know_heads(engine: &Engine, pending: &Pending) -> Result<Loads, StoreError> {
+    let (view, mut loads) = (engine.view(), Loads::default());
     let range = (Bound::Included(key_of(kind::HEAD, 0)), Bound::Included(key_of(kind::HEAD, u64::MAX)));
     for row in view.range(range) {
         let (key, value) = row?;
         match (number_of(&key), Head::from_bytes(&key, &value)) {
-            (Some(session), Ok(head)) => pending.found(SessionUid(session), head.wanted..head.unused),
+            (Some(session), Ok(head)) => {
+                pending.found(SessionUid(session), head.wanted..head.unused);
+                loads.insert(SessionUid(session), load_of(&head, head.wanted));
+            }
             _ => Counter::StoreDamagedRecords.one(),
         }
     }
-    Ok(())
+    Ok(loads)
 }
 
 impl From<engine::Read> for ReplayError {

@@ -64,6 +64,8 @@ pub(super) struct Queue {
     unused: u64,
     /// Whether the index on disk has a head of it.
     pub(super) stored: bool,
+    /// Whether it is as the index on disk had it at the start.
+    untouched: bool,
     hot: Option<Box<Hot>>,
 }
 
@@ -162,12 +164,17 @@ impl Pending {
 
     /// A session that the index on disk has.
     pub(super) fn found(&self, session: SessionUid, span: Range<u64>) {
-        let queue = Queue { wanted: span.start, unused: span.end, stored: true, hot: None };
+        let queue = Queue { wanted: span.start, unused: span.end, stored: true, untouched: true, hot: None };
         self.shard(session).queues.insert(session, queue);
     }
 
     pub(super) fn span(&self, session: SessionUid) -> Range<u64> {
         self.shard(session).queues.get(&session).map_or(0..0, |queue| queue.wanted..queue.unused.max(queue.wanted))
+    }
+
+    /// Whether nothing of a queue changed since it was found.
+    pub(super) fn is_untouched(&self, session: SessionUid) -> bool {
+        self.shard(session).queues.get(&session).is_some_and(|queue| queue.stored && queue.untouched)
     }
 
     /// What is known of a queue from number `from` on; `None` when there is no
@@ -302,6 +309,7 @@ enum Verdict {
 
 impl Queue {
     fn hot(&mut self, position: Position) -> &mut Hot {
+        self.untouched = false;
         let hot = self.hot.get_or_insert_default();
         hot.last = hot.last.max(position);
         hot

@@ -63,11 +63,9 @@ impl EmbeddedStore {
         let head = self.head(session, &sight)?;
         let here = |(entry, _): &(QueueEntry, Position)| weight(&entry.message);
         let mut load = Load { messages: sight.entries.len() as u64, bytes: sight.entries.iter().map(here).sum() };
-        let on_disk = (head.unused.saturating_sub(head.wanted.max(sight.wanted))).min(head.entries);
-        let finished = head.finished.iter().flatten().filter(|seq| *seq >= sight.wanted).count() as u64;
-        let left = on_disk.saturating_sub(finished);
-        load.messages += left;
-        load.bytes += (head.weight / head.entries.max(1)).saturating_mul(left);
+        let on_disk = load_of(&head, sight.wanted);
+        load.messages += on_disk.messages;
+        load.bytes += on_disk.bytes;
         Ok(load)
     }
 
@@ -111,6 +109,15 @@ impl EmbeddedStore {
             Ok(rows)
         })
     }
+}
+
+/// What a queue holds on disk from `wanted` on.
+pub(super) fn load_of(head: &Head, wanted: u64) -> Load {
+    let wanted = head.wanted.max(wanted);
+    let on_disk = head.unused.saturating_sub(wanted).min(head.entries);
+    let finished = head.finished.iter().flatten().filter(|seq| *seq >= wanted).count() as u64;
+    let messages = on_disk.saturating_sub(finished);
+    Load { messages, bytes: (head.weight / head.entries.max(1)).saturating_mul(messages) }
 }
 
 fn row_of(key: &[u8], value: &[u8]) -> Result<Vec<u8>, record::Malformed> {
