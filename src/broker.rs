@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::delivery::{Agenda, Budget, Domain};
 use crate::identity::handshake::{ListenerTls, TlsParts};
 use crate::identity::https::HttpsTls;
-use crate::identity::refusals::{DEFAULT_KEPT, Refusals};
+use crate::identity::refusals::Refusals;
 use crate::identity::server_certificate::{ServerCertificate, ServerCertificateError};
 use crate::identity::tenant::TenantSettings;
 use crate::identity::tickets::TicketKeys;
@@ -332,7 +332,7 @@ fn node(settings: &Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage)
         Arc::new(Domain::new(tenant.clone(), bounds, Arc::clone(&charged), store, uids))
     });
     let tasks = Tasks::new();
-    let refusals = Refusals::new(DEFAULT_KEPT);
+    let refusals = Refusals::new(settings.net.max_refusals_kept);
     refusals.limit_lines(settings.net.max_refusal_lines);
     Node {
         clock,
@@ -411,6 +411,7 @@ impl Handle {
             self.publication.swap(next, Some(Renewed { parts, https: settings.https.clone() }))
         })?;
         self.node.refusals.limit_lines(settings.net.max_refusal_lines);
+        self.node.refusals.keep(settings.net.max_refusals_kept);
         self.node.settings.store(Arc::new(settings.net.clone()));
         self.reloaded.notify_one();
         Ok(())

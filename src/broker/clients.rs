@@ -10,6 +10,8 @@ use tokio::sync::broadcast;
 
 use crate::identity::certificate::Fingerprint;
 use crate::identity::devices::Devices;
+use crate::identity::refusal::Refusal;
+use crate::identity::refusals::RefusalFilter;
 use crate::mqtt::TenantId;
 use crate::net::{ClientFilter, Connected, FirstConnection};
 
@@ -42,6 +44,19 @@ impl Handle {
     #[must_use]
     pub fn recheck_concerned(&self) -> usize {
         self.node.live.review(&self.node.trust.current(), self.node.clock.wall())
+    }
+
+    /// The last refusals that `filter` takes, newest first, at most `limit`.
+    #[must_use]
+    pub fn recent_refusals(&self, filter: &RefusalFilter, limit: usize) -> Vec<Arc<Refusal>> {
+        self.node.refusals.recent(filter, limit)
+    }
+
+    /// Follows refusals from now on, each with its number. Who is slow misses
+    /// some, and is told so.
+    #[must_use]
+    pub fn follow_refusals(&self) -> broadcast::Receiver<Arc<Refusal>> {
+        self.node.refusals.subscribe()
     }
 
     /// The devices of a tenant that are known. Whoever disables or removes

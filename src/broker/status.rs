@@ -94,6 +94,7 @@ impl Handle {
             ("limits.max_devices", count(net.max_devices)),
             ("limits.max_password_checks", count(net.max_password_checks)),
             ("limits.max_memory", net.max_memory.of(self.node.overload.total()) as f64),
+            ("limits.max_refusals_kept", count(net.max_refusals_kept)),
             ("limits.max_refusal_lines", net.max_refusal_lines.into()),
             ("limits.max_lag", net.max_lag.as_secs_f64()),
             ("session.max_inflight", net.max_inflight.into()),

@@ -47,6 +47,7 @@ pub(super) fn net(top: &Reader<'_>) -> net::Settings {
         max_devices: of("max_devices", default.max_devices, NONE_OR_SOME),
         max_connect_bytes: limits.read("max_connect_bytes", default.max_connect_bytes, size(256..=1 << 28)),
         max_memory: limits.read("max_memory", default.max_memory, amount(MEMORY)),
+        max_refusals_kept: limits.read("max_refusals_kept", default.max_refusals_kept, whole(0..=1_000_000)),
         max_refusal_lines: limits.read("max_refusal_lines", default.max_refusal_lines, whole(0..=1_000_000)),
         max_lag: limits.read("max_lag", default.max_lag, duration(WAIT)),
         max_inflight: session.read("max_inflight", default.max_inflight, whole(1..=u16::MAX)),

@@ -21,10 +21,21 @@ struct Slot {
     failure: Option<Failure>,
     /// The end of the chain, seconds since 1970; no ticket outlives it.
     not_after: Option<i64>,
+    /// Keys of TLS 1.3 were derived.
+    is_1_3: bool,
+}
+
+/// What a handshake left beside its result.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Why its certificate was refused, if it was.
+    pub failure: Option<Failure>,
+    /// `1.2` or `1.3`, as far as the handshake came to it.
+    pub tls: Option<&'static str>,
 }
 
 thread_local! {
-    static SLOT: RefCell<Slot> = const { RefCell::new(Slot { failure: None, not_after: None }) };
+    static SLOT: RefCell<Slot> = const { RefCell::new(Slot { failure: None, not_after: None, is_1_3: false }) };
 }
 
 /// Leaves a failure for whoever polls this handshake.
@@ -35,6 +46,23 @@ pub(super) fn put_failure(failure: Failure) {
 /// Leaves the end of the chain for the ticket of this handshake.
 pub(super) fn put_not_after(not_after: i64) {
     SLOT.with_borrow_mut(|slot| slot.not_after = Some(not_after));
+}
+
+/// Notes that this handshake is one of TLS 1.3, by asking for its secrets to be
+/// logged and letting none be: rustls asks as soon as it has derived the first,
+/// and its error says nothing of the version.
+#[derive(Debug)]
+pub(super) struct VersionWitness;
+
+impl rustls::KeyLog for VersionWitness {
+    fn log(&self, _label: &str, _client_random: &[u8], _secret: &[u8]) {}
+
+    fn will_log(&self, label: &str) -> bool {
+        if label == "CLIENT_HANDSHAKE_TRAFFIC_SECRET" {
+            SLOT.with_borrow_mut(|slot| slot.is_1_3 = true);
+        }
+        false
+    }
 }
 
 /// The end of the chain that was left, if any.
@@ -48,9 +76,9 @@ pub fn take() -> Option<Failure> {
     SLOT.take().failure
 }
 
-/// Runs a handshake with a slot of its own; beside its result stands the
-/// failure that the verifier put while it ran.
-pub async fn capture<F: Future>(handshake: F) -> (F::Output, Option<Failure>) {
+/// Runs a handshake with a slot of its own; beside its result stands what the
+/// verifier put while it ran.
+pub async fn capture<F: Future>(handshake: F) -> (F::Output, Found) {
     let mut handshake = pin!(handshake);
     let mut own = Slot::default();
     let output = std::future::poll_fn(|context| {
@@ -60,7 +88,13 @@ pub async fn capture<F: Future>(handshake: F) -> (F::Output, Option<Failure>) {
         poll
     })
     .await;
-    (output, own.failure)
+    // A certificate is only judged once the version is agreed on.
+    let tls = match (own.is_1_3, &own.failure) {
+        (true, _) => Some("1.3"),
+        (false, Some(_)) => Some("1.2"),
+        (false, None) => None,
+    };
+    (output, Found { failure: own.failure, tls })
 }
 
 /// The refusal of a handshake that ended with `error`.
@@ -114,7 +148,7 @@ mod tests {
         assert!(two.as_mut().poll(&mut context).is_pending());
         for (handshake, reason) in [(&mut one, Reason::Expired), (&mut two, Reason::Revoked)] {
             let Poll::Ready((not_after, failure)) = handshake.as_mut().poll(&mut context) else { panic!("not ready") };
-            assert_eq!(failure.map(|failure| failure.reason), Some(reason));
+            assert_eq!(failure.failure.map(|failure| failure.reason), Some(reason));
             assert_eq!(not_after, Some(i64::from(reason as u8)));
         }
         assert!(take().is_none());

@@ -91,6 +91,16 @@ impl CertificateFacts {
     }
 }
 
+/// A certificate that was needed and is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Its subject.
+    pub subject: String,
+    /// Its key identifier in hexadecimal digits, if the certificate below says
+    /// it.
+    pub key_id: Option<String>,
+}
+
 /// Why bytes are no certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -131,6 +141,8 @@ pub struct Certificate<'a> {
     pub(super) client_auth: Option<bool>,
     /// A critical extension that is not understood.
     pub(super) unknown_critical: Option<String>,
+    /// The key identifier of its issuer, as it says itself.
+    pub(super) authority_key_id: Option<Box<[u8]>>,
     pub(super) signature_oid: String,
     pub(super) signature: Vec<u8>,
     tbs: Range<usize>,
@@ -213,6 +225,12 @@ impl<'a> Certificate<'a> {
         name_text(self.part(&self.issuer_der))
     }
 
+    /// The certificate that would be needed above this one.
+    pub(super) fn issuer_wanted(&self) -> Missing {
+        let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect();
+        Missing { subject: self.issuer_text(), key_id: self.authority_key_id.as_deref().map(hex) }
+    }
+
     /// All that people are told.
     #[must_use]
     pub fn facts(&self) -> Arc<CertificateFacts> {
@@ -267,6 +285,7 @@ impl Parts {
             signs_certificates: key_usage(&x509)?,
             client_auth: extended_key_usage(&x509)?,
             unknown_critical: unknown_critical(&x509),
+            authority_key_id: authority_key_id(&x509),
             signature_oid: x509.signature_algorithm.algorithm.to_id_string(),
             signature: x509.signature_value.data.to_vec(),
             tbs,
@@ -310,6 +329,13 @@ fn key_usage(x509: &X509Certificate<'_>) -> Result<Option<bool>, Unreadable> {
 fn extended_key_usage(x509: &X509Certificate<'_>) -> Result<Option<bool>, Unreadable> {
     let found = x509.extended_key_usage().map_err(|_| BAD_EXTENSION)?;
     Ok(found.map(|found| found.value.any || found.value.client_auth))
+}
+
+fn authority_key_id(x509: &X509Certificate<'_>) -> Option<Box<[u8]>> {
+    x509.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(found) => found.key_identifier.as_ref().map(|id| id.0.into()),
+        _ => None,
+    })
 }
 
 /// The first critical extension whose meaning the judgement does not honour.

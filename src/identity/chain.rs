@@ -238,7 +238,8 @@ impl<'c> Search<'_, 'c> {
             format!("{subject} was issued by {issuer}, which is no trust anchor and was not sent")
         };
         self.trace.step("issuer", Err(Reason::UnknownIssuer), || detail.clone());
-        self.note(Failure::new(Reason::UnknownIssuer, detail));
+        let failure = Failure::new(Reason::UnknownIssuer, detail);
+        self.note(if current.is_self_issued() { failure } else { failure.lacking(current.issuer_wanted()) });
     }
 
     /// Keeps the failure that came furthest.
@@ -259,7 +260,8 @@ fn not_signed(current: &Certificate<'_>, issuer: &Certificate<'_>, outcome: &Out
         Outcome::Good | Outcome::Bad => Failure::new(
             Reason::UnknownIssuer,
             format!("{} is known, but with another key than the one that signed {subject}", issuer.subject_text()),
-        ),
+        )
+        .lacking(current.issuer_wanted()),
     }
 }
 

@@ -21,6 +21,7 @@ use rustls::{CipherSuite, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::UnixTime;
 
 use super::admission;
+use super::capture::VersionWitness;
 use super::server_certificate::ServerCertificate;
 use super::tickets::{TicketKeys, Tickets};
 use super::trust::{Tenant, Trust};
@@ -170,6 +171,7 @@ impl Pair {
             .with_client_cert_verifier(Arc::new(verifier))
             .with_cert_resolver(Arc::new(Always(Arc::clone(&parts.certificate.key))));
         config.ticketer = Arc::new(tickets);
+        config.key_log = Arc::new(VersionWitness);
         // Sessions live in tickets: nothing is kept per client.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 1;

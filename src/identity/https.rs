@@ -93,6 +93,7 @@ impl Pair {
             .with_protocol_versions(VERSIONS)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Always(Arc::clone(&parts.certificate.key))));
+        config.key_log = Arc::new(capture::VersionWitness);
         config.ticketer = Arc::new(Tickets { keys: Arc::clone(&parts.tickets), scope: scope.to_owned() });
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 1;

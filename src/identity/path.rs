@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::anchor::Anchor;
-use super::certificate::{Certificate, CertificateFacts, date, system_time};
+use super::certificate::{Certificate, CertificateFacts, Missing, date, system_time};
 use super::chain::Court;
 use super::name::CommonName;
 use super::principal::Lineage;
@@ -64,17 +64,24 @@ pub struct Failure {
     pub facts: Option<Arc<CertificateFacts>>,
     /// The anchor that the path would have ended in.
     pub anchor: Option<Arc<Anchor>>,
+    /// The issuer that is not there, when that is the reason.
+    pub missing: Option<Missing>,
     /// The tenant that was known without the certificate.
     pub scope: Option<TenantId>,
 }
 
 impl Failure {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Box<Self> {
-        Box::new(Self { reason, detail: detail.into(), facts: None, anchor: None, scope: None })
+        Box::new(Self { reason, detail: detail.into(), facts: None, anchor: None, missing: None, scope: None })
     }
 
     pub(super) fn about(mut self: Box<Self>, leaf: &Certificate<'_>) -> Box<Self> {
         self.facts = Some(leaf.facts());
+        self
+    }
+
+    pub(super) fn lacking(mut self: Box<Self>, missing: Missing) -> Box<Self> {
+        self.missing = Some(missing);
         self
     }
 

@@ -232,6 +232,13 @@ reasons! {
     /// The HTTP request does not open a WebSocket for MQTT.
     WebSocketRequest = "websocket_request", ProtocolError, None,
         "let the client open ws(s)://HOST:PORT/mqtt with the subprotocol mqtt";
+    // What a client that is in may not do.
+    /// A publication to a topic without the right to it.
+    PublishForbidden = "publish_forbidden", NotAuthorized, None,
+        "grant the topic in the tenant's acl; `certus acl test` names the rule that decides";
+    /// A subscription to a filter without the right to all that it matches.
+    SubscribeForbidden = "subscribe_forbidden", NotAuthorized, None,
+        "grant the filter in the tenant's acl, or subscribe to less; `certus acl test` names the rule that decides";
     // The broker's own state.
     /// The peer was too slow.
     Timeout = "timeout", UnspecifiedError, None,

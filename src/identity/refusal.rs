@@ -13,8 +13,8 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::admission::Peer;
-use super::certificate::{CertificateFacts, date, unix_seconds};
+use super::admission::{Admission, Peer};
+use super::certificate::{CertificateFacts, Missing, date, unix_seconds};
 use super::name::CommonName;
 use super::path::Failure;
 use super::reason::Reason;
@@ -31,6 +31,10 @@ pub enum Stage {
     Connect,
     /// After CONNACK: trust changed, or the certificate expired.
     Live,
+    /// At a publication; the connection may go on.
+    Publish,
+    /// At a subscription; the connection may go on.
+    Subscribe,
 }
 
 impl Stage {
@@ -42,6 +46,8 @@ impl Stage {
             Self::Handshake => "handshake",
             Self::Connect => "connect",
             Self::Live => "live",
+            Self::Publish => "publish",
+            Self::Subscribe => "subscribe",
         }
     }
 }
@@ -49,6 +55,9 @@ impl Stage {
 /// Everything that is known about one refusal.
 #[derive(Clone, Debug)]
 pub struct Refusal {
+    /// Its number, from 1, in the order in which refusals were kept; 0 before
+    /// that.
+    pub id: u64,
     /// When.
     pub time: SystemTime,
     /// How far the connection had come.
@@ -63,12 +72,14 @@ pub struct Refusal {
     pub listener: Option<Arc<str>>,
     /// The tenant, as far as it was known.
     pub tenant: Option<TenantId>,
-    /// `1.2` or `1.3`.
+    /// `1.2` or `1.3`, as far as the handshake came to it.
     pub tls: Option<&'static str>,
     /// The server name that the client asked for.
     pub server_name: Option<Arc<str>>,
     /// The device's certificate.
     pub certificate: Option<Arc<CertificateFacts>>,
+    /// The issuer that is not there, when that is the reason.
+    pub missing: Option<Missing>,
     /// The name of the anchor that its chain leads to.
     pub anchor: Option<Arc<str>>,
     /// The ClientId asked for.
@@ -77,6 +88,8 @@ pub struct Refusal {
     pub expected: Option<String>,
     /// The user name that was given.
     pub user_name: Option<String>,
+    /// The topic or filter that was refused.
+    pub topic: Option<String>,
 }
 
 impl Refusal {
@@ -84,6 +97,7 @@ impl Refusal {
     #[must_use]
     pub fn new(stage: Stage, reason: Reason, detail: impl Into<String>, time: SystemTime) -> Self {
         Self {
+            id: 0,
             time,
             stage,
             reason,
@@ -94,10 +108,12 @@ impl Refusal {
             tls: None,
             server_name: None,
             certificate: None,
+            missing: None,
             anchor: None,
             client_id: None,
             expected: None,
             user_name: None,
+            topic: None,
         }
     }
 
@@ -107,6 +123,7 @@ impl Refusal {
         let mut refusal = Self::new(stage, failure.reason, failure.detail.clone(), time);
         refusal.certificate.clone_from(&failure.facts);
         refusal.tenant.clone_from(&failure.scope);
+        refusal.missing.clone_from(&failure.missing);
         if let Some(anchor) = &failure.anchor {
             refusal.anchor = Some(Arc::clone(&anchor.name));
             refusal.tenant = Some(anchor.tenant.clone());
@@ -124,6 +141,26 @@ impl Refusal {
         self
     }
 
+    /// A publication or subscription to `topic` that a client which is in may
+    /// not make.
+    #[must_use]
+    pub fn of_denial(
+        stage: Stage,
+        topic: &str,
+        detail: String,
+        who: &Admission,
+        peer: &Peer,
+        time: SystemTime,
+    ) -> Self {
+        let reason = if stage == Stage::Subscribe { Reason::SubscribeForbidden } else { Reason::PublishForbidden };
+        let mut refusal = Self::new(stage, reason, detail, time).at(peer).asking(who.client_id.as_str());
+        refusal.topic = Some(topic.to_owned());
+        refusal.tenant = Some(who.tenant.id.clone());
+        refusal.certificate.clone_from(&who.certificate);
+        refusal.anchor = who.anchor.as_ref().map(|anchor| Arc::clone(&anchor.name));
+        refusal
+    }
+
     /// With the ClientId that the client asked for.
     #[must_use]
     pub fn asking(mut self, client_id: &str) -> Self {
@@ -135,8 +172,8 @@ impl Refusal {
     #[must_use]
     pub fn reason_string(&self) -> String {
         match &self.expected {
-            Some(expected) => format!("{}: expected {expected}", self.reason),
-            None => format!("{}: {}", self.reason, self.detail.escape_debug()),
+            Some(expected) => format!("{}: expected {expected}; {}", self.reason, self.reason.remedy()),
+            None => format!("{}: {}; {}", self.reason, self.detail.escape_debug(), self.reason.remedy()),
         }
     }
 
@@ -144,6 +181,7 @@ impl Refusal {
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
+            "id": self.id,
             "time": date(unix_seconds(self.time)),
             "verdict": "refused",
             "stage": self.stage.as_str(),
@@ -156,10 +194,15 @@ impl Refusal {
             "tls": self.tls,
             "server_name": self.server_name.as_deref(),
             "certificate": self.certificate.as_deref().map(certificate_json),
+            "missing_issuer": self.missing.as_ref().map(|missing| json!({
+                "subject": missing.subject,
+                "key_id": missing.key_id,
+            })),
             "anchor": self.anchor.as_deref(),
             "client_id": self.client_id,
             "expected_client_id": self.expected,
             "user_name": self.user_name,
+            "topic": self.topic,
         })
     }
 
@@ -201,10 +244,14 @@ impl Display for Refusal {
         write_field(f, "tls", self.tls)?;
         write_quoted(f, "server_name", self.server_name.as_deref())?;
         self.write_certificate(f)?;
+        let missing = self.missing.as_ref();
+        write_quoted(f, "missing_issuer", missing.map(|missing| missing.subject.as_str()))?;
+        write_field(f, "missing_key_id", missing.and_then(|missing| missing.key_id.as_deref()))?;
         write_quoted(f, "anchor", self.anchor.as_deref())?;
         write_quoted(f, "client_id", self.client_id.as_deref())?;
         write_field(f, "expected", self.expected.as_deref())?;
         write_quoted(f, "user_name", self.user_name.as_deref())?;
+        write_quoted(f, "topic", self.topic.as_deref())?;
         write!(f, "; remedy: {}", self.reason.remedy())
     }
 }

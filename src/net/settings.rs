@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::identity::refusals::DEFAULT_KEPT;
 use crate::identity::switch::AskForCertificates;
 use crate::mqtt::TenantId;
 use crate::telemetry::memory::Amount;
@@ -145,6 +146,8 @@ pub struct Settings {
     /// Resident memory above which newcomers are turned away and publishers
     /// are read less.
     pub max_memory: Amount,
+    /// Refusals that are kept for people to look at.
+    pub max_refusals_kept: usize,
     /// Log lines within a second about refused connections, for each reason
     /// and source network, and five times as many for each reason; 0 = no bound.
     pub max_refusal_lines: u32,
@@ -192,6 +195,7 @@ impl Default for Settings {
             max_devices: 1_000_000,
             max_password_checks: 64,
             max_memory: Amount::Percent(80),
+            max_refusals_kept: DEFAULT_KEPT,
             max_refusal_lines: 20,
             max_lag: Duration::from_secs(1),
             max_inflight: 64,

@@ -14,6 +14,7 @@ mod mutual;
 mod node;
 mod peer;
 mod records;
+mod refusals;
 mod registration;
 mod retained;
 mod revocation;

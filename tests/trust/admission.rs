@@ -11,7 +11,7 @@ use certus::identity::principal::Holder;
 use certus::identity::readmission::readmit;
 use certus::identity::reason::Reason;
 use certus::identity::refusal::Refusal;
-use certus::identity::refusals::Refusals;
+use certus::identity::refusals::{RefusalFilter, Refusals};
 use certus::identity::revocation::RevocationTarget;
 use certus::identity::switch::{
     AnchorKind, AnchorState, AutoRegister, CleanSessionPolicy, IdentityRule, PlainListener, Profile, RejectAt,
@@ -435,7 +435,11 @@ fn the_ring_of_refusals_keeps_the_newest_and_counts_them_all() {
         let refusal = ask(&snapshot, &over_tls(&["eku-client"]), &as_client(&client_id)).unwrap_err();
         refusals.record(refusal);
     }
-    let kept: Vec<_> = refusals.recent().iter().map(|refusal| refusal.client_id.clone().unwrap()).collect();
+    let kept: Vec<_> = refusals
+        .recent(&RefusalFilter::default(), 9)
+        .iter()
+        .map(|refusal| refusal.client_id.clone().unwrap())
+        .collect();
     assert_eq!(kept, ["x4", "x3", "x2"]);
     assert_eq!((refusals.count(Reason::CnMismatch), refusals.count(Reason::Expired)), (5, 0));
 }

@@ -11,6 +11,7 @@ use certus::identity::devices::Known;
 use certus::identity::path::Failure;
 use certus::identity::readmission::readmit;
 use certus::identity::reason::{Alert, Reason};
+use certus::identity::refusal::{Refusal, Stage};
 use certus::identity::revocation::{Revocation, RevocationTarget};
 use certus::identity::switch::{AnchorKind, AnchorState, Profile, StaleCrl};
 use certus::identity::tenant::{AnchorSettings, TenantSettings};
@@ -332,4 +333,32 @@ fn a_device_that_was_registered_by_hand_needs_no_leave_of_its_anchor() {
     let by_hand = Known { enabled: true, connected: false, anchor: None };
     snapshot.devices().of(&TenantId::new("lab")).insert("press", by_hand);
     assert!(ask(&snapshot, &over_tls(&["eku-client"]), &CONNECT).is_ok());
+}
+
+/// Whoever reads the refusal can find the CA that is missing.
+#[test]
+fn an_unknown_issuer_is_named_with_its_key_id() {
+    let failure = judge(&[lab(&["root-rsa"])], &["below-sub"]).unwrap_err();
+    let missing = failure.missing.clone().unwrap();
+    assert_eq!((failure.reason, missing.subject.as_str()), (Reason::UnknownIssuer, "CN=sub, O=Lab"));
+    // `openssl x509 -req` writes no authorityKeyIdentifier unless it is asked for one.
+    let written = missing.key_id.is_none_or(|id| id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert!(written);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "Plant 7 Root");
+    let key_id: String = ca.key_identifier(&key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let issuer = rcgen::Issuer::new(ca, key);
+    let mut leaf = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    leaf.distinguished_name.push(rcgen::DnType::CommonName, "press");
+    leaf.use_authority_key_identifier_extension = true;
+    let leaf = leaf.signed_by(&rcgen::KeyPair::generate().unwrap(), &issuer).unwrap();
+    let outcome = snapshot(&[lab(&["root"])]).judge(&[leaf.der().clone()], None, seconds(noon()));
+    let failure = outcome.map(|_| ()).unwrap_err();
+    let missing = failure.missing.clone().unwrap();
+    assert_eq!(missing.key_id.as_deref(), Some(key_id.as_str()), "{failure:?}");
+    let refusal = Refusal::of_chain(Stage::Handshake, &failure, noon());
+    assert_eq!(refusal.to_json()["missing_issuer"]["key_id"], key_id.as_str());
+    assert!(refusal.to_string().contains(&format!("missing_key_id={key_id}")), "{refusal}");
 }

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use crate::identity::readmission::{is_untouched, readmit};
+use crate::identity::reason::Reason;
+use crate::identity::refusal::{Refusal, Stage};
 use crate::mqtt::TopicFilter;
 use crate::telemetry::metrics::Counter;
 
-use super::{Connection, Ending};
+use super::{Connection, Ending, Parts};
 
 impl Connection {
     /// Looks at trust again; at time too, if it was `told` to or its own time
@@ -44,6 +46,20 @@ impl Connection {
     pub(super) fn dismissed(&self) -> Ending {
         let why = self.parts.entered.control.why_dismissed();
         Ending::Dismissed(why.unwrap_or_else(|| Arc::from("the connection was ended by whoever runs the broker")))
+    }
+
+    /// Records what the client may not do.
+    pub(super) fn tell_of_denial(&self, stage: Stage, topic: &str) {
+        let Parts { node, peer, admission, .. } = &self.parts;
+        let (reason, what) = match stage {
+            Stage::Subscribe => (Reason::SubscribeForbidden, "subscribe to all that the filter matches"),
+            _ => (Reason::PublishForbidden, "publish to the topic"),
+        };
+        let now = node.clock.wall();
+        node.refusals.deny(reason, peer.address.ip(), now, || {
+            let detail = format!("{} may not {what}", admission.principal);
+            Refusal::of_denial(stage, topic, detail, admission, peer, now)
+        });
     }
 
     /// Ends the subscriptions that the present rights do not allow.

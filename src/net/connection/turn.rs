@@ -10,6 +10,7 @@ use std::task::Context;
 
 use crate::codec::{self, DecodeError, Frame, Packet, PacketType};
 use crate::delivery::{Progress, Publisher};
+use crate::identity::refusal::Stage;
 use crate::identity::switch::{OnForbiddenPublish, OnForbiddenSubscribe, Retain};
 use crate::mqtt::{MessageView, ReasonCode, RetainHandling, TopicName};
 use crate::session::{Acknowledged, Answer, Grant, Inbound, Output, Violation, Wish};
@@ -147,7 +148,7 @@ impl Connection {
         let Some(slot) = slots.find(topic, &parts.domain, &parts.mailbox, rights) else { return Ok(()) };
         let permit = match slot.permit {
             Ok(permit) => permit,
-            Err(_) => return self.deny_publish(answer),
+            Err(_) => return self.deny_publish(topic.as_str(), answer),
         };
         let mut message = publish.view(topic, forwarded(publish, &mut buffers.properties));
         message.retain &= parts.admission.tenant.switches.retain == Retain::Store;
@@ -173,8 +174,9 @@ impl Connection {
         Ok(())
     }
 
-    fn deny_publish(&mut self, answer: Option<Answer>) -> Result<(), Ending> {
+    fn deny_publish(&mut self, topic: &str, answer: Option<Answer>) -> Result<(), Ending> {
         Counter::MessagesDenied.one();
+        self.tell_of_denial(Stage::Publish, topic);
         let is_v5 = self.version().is_v5();
         match (answer, &mut self.session, self.parts.admission.tenant.switches.on_forbidden_publish) {
             (Some(answer), Some(session), _) if is_v5 => session.refuse(answer, ReasonCode::NotAuthorized),
@@ -241,6 +243,7 @@ impl Connection {
         }
         let Ok(permit) = self.parts.admission.rights.subscribe(&subscription.filter) else {
             Counter::SubscriptionsDenied.one();
+            self.tell_of_denial(Stage::Subscribe, subscription.filter.as_str());
             return match self.parts.admission.tenant.switches.on_forbidden_subscribe {
                 OnForbiddenSubscribe::Suback80 => Ok(Grant::Refused(ReasonCode::NotAuthorized)),
                 OnForbiddenSubscribe::Close => Err(Ending::Forbidden(ReasonCode::NotAuthorized)),

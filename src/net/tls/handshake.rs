@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -27,37 +27,38 @@ pub(in crate::net) async fn shake(
     let mut peer = Peer { address, chain: None, server_name: None, tls: None, listener: Arc::clone(&listener.scope) };
     let Some(tls) = &listener.tls else { return Some((Transport::plain(socket), peer)) };
     let tls = tls.load_full();
+    let asked: OnceLock<Option<Arc<str>>> = OnceLock::new();
     let handshake = async {
         older::refuse(&mut socket).await?;
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
-        let name = hello.client_hello().server_name().map(Arc::from);
+        let _ = asked.set(hello.client_hello().server_name().map(Arc::from));
         let config = tls.choose(&hello.client_hello());
-        let stream = hello.into_stream(config).await?;
-        Ok::<_, io::Error>((stream, name))
+        hello.into_stream(config).await
     };
     let (result, found) = capture(tokio::time::timeout(limit, handshake)).await;
     let result = result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    peer.server_name = asked.into_inner().flatten();
     match result {
-        Ok((stream, name)) => {
+        Ok(stream) => {
             let (socket, connection) = stream.into_inner();
-            describe(&mut peer, &connection, name);
+            describe(&mut peer, &connection);
             Some((Transport::tls(socket, connection), peer))
         }
         Err(error) => {
             Counter::HandshakesFailed.one();
-            node.refusals.record(refusal_of(&error, found, node.clock.wall()).at(&peer));
+            peer.tls = found.tls;
+            node.refusals.record(refusal_of(&error, found.failure, node.clock.wall()).at(&peer));
             None
         }
     }
 }
 
 /// Counts a handshake, and notes what it says of the peer.
-pub(super) fn describe(peer: &mut Peer, connection: &rustls::ServerConnection, name: Option<Arc<str>>) {
+pub(super) fn describe(peer: &mut Peer, connection: &rustls::ServerConnection) {
     match connection.handshake_kind() {
         Some(rustls::HandshakeKind::Resumed) => Counter::HandshakesResumed.one(),
         _ => Counter::HandshakesFull.one(),
     }
-    peer.server_name = name;
     peer.chain = connection
         .peer_certificates()
         .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect::<Arc<[_]>>());

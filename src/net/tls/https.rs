@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -52,23 +52,25 @@ pub(in crate::net) async fn shake_https(
     peer: &mut Peer,
     patience: Patience,
 ) -> Option<HttpsStream> {
+    let asked: OnceLock<Option<Arc<str>>> = OnceLock::new();
     let handshake = async {
         older::refuse(&mut socket).await?;
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
-        let name = hello.client_hello().server_name().map(Arc::from);
+        let _ = asked.set(hello.client_hello().server_name().map(Arc::from));
         let config = tls.choose(&hello.client_hello());
-        let stream = hello.into_stream(config).await?;
-        Ok::<_, io::Error>((stream, name))
+        hello.into_stream(config).await
     };
     let (result, found) = capture(tokio::time::timeout(patience.handshake, handshake)).await;
+    peer.server_name = asked.into_inner().flatten();
     match result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok((stream, name)) => {
-            describe(peer, stream.get_ref().1, name);
+        Ok(stream) => {
+            describe(peer, stream.get_ref().1);
             Some(HttpsStream { inner: stream, patience: patience.write, waiting: None })
         }
         Err(error) => {
             Counter::HandshakesFailed.one();
-            node.refusals.record(refusal_of(&error, found, node.clock.wall()).at(peer));
+            peer.tls = found.tls;
+            node.refusals.record(refusal_of(&error, found.failure, node.clock.wall()).at(peer));
             None
         }
     }
