@@ -7,12 +7,13 @@
 use std::net::IpAddr;
 
 use certus::ca::armour::{certificate_pem, pem};
-use certus::ca::crl::{CrlOrder, RevocationReason, Revoked};
+use certus::ca::crl::{CrlOrder, Revoked};
 use certus::ca::keypair::{KeyType, PrivateKey};
 use certus::ca::profile::{AltName, DAY, Profile, Validity};
 use certus::ca::signer::{CaOrder, Issued, LocalSigner, Order, SignError, Signer};
 use certus::ca::subject::Subject;
 use certus::identity::certificate::{Fingerprint, Serial};
+use certus::identity::switch::RevocationReason;
 
 use crate::workshop::{Workshop, now};
 
@@ -294,8 +295,7 @@ fn openssl_refuses_what_stands_on_our_list_and_takes_the_rest() {
     for kind in [KeyType::P256, KeyType::Rsa2048] {
         let ca = LocalSigner::create(&CaOrder { key: kind, ..CaOrder::tenant("t2250", now()).unwrap() }).unwrap();
         let ((good, _), (bad, _)) = (issue(&ca, "good"), issue(&ca, "bad"));
-        let entries =
-            [Revoked { serial: bad.serial, since: now() - 60, reason: Some(RevocationReason::KeyCompromise) }];
+        let entries = [Revoked { serial: bad.serial, since: now() - 60, reason: RevocationReason::KeyCompromise }];
         let (this_update, next_update) = (now() - 60, now() + DAY);
         let full = CrlOrder { number: 200, this_update, next_update, entries: &entries };
         for (crl, taken) in [(full, false), (CrlOrder { entries: &[], ..full }, true)] {

@@ -8,11 +8,12 @@
 use std::fmt::Write as _;
 
 use certus::ca::armour::{certificate_pem, pem};
-use certus::ca::crl::{Crl, CrlError, CrlOrder, Limits, RevocationReason, Revoked, read};
+use certus::ca::crl::{Crl, CrlError, CrlOrder, Limits, Revoked, read};
 use certus::ca::profile::{Profile, Validity};
 use certus::ca::signer::{CaOrder, LocalSigner, Order, Signer};
 use certus::ca::subject::Subject;
 use certus::identity::certificate::{Certificate, Serial};
+use certus::identity::switch::RevocationReason;
 use proptest::prelude::*;
 use rustls_pki_types::CertificateDer;
 
@@ -136,18 +137,10 @@ fn a_list_of_openssl_is_read_with_every_kind_of_key_and_in_both_versions() {
         assert_eq!(
             found,
             [
-                Revoked { serial: serial(&[5]), since: 1_795_251_601, reason: Some(RevocationReason::CertificateHold) },
-                Revoked {
-                    serial: serial(&[0, 0xFB]),
-                    since: 1_795_251_601,
-                    reason: Some(RevocationReason::KeyCompromise)
-                },
-                Revoked { serial: serial(&[0x10, 0]), since: 1_795_165_200, reason: None },
-                Revoked {
-                    serial: serial(&highest),
-                    since: 2_524_607_999,
-                    reason: Some(RevocationReason::CaCompromise)
-                },
+                Revoked { serial: serial(&[5]), since: 1_795_251_601, reason: RevocationReason::CertificateHold },
+                Revoked { serial: serial(&[0, 0xFB]), since: 1_795_251_601, reason: RevocationReason::KeyCompromise },
+                Revoked { serial: serial(&[0x10, 0]), since: 1_795_165_200, reason: RevocationReason::Unspecified },
+                Revoked { serial: serial(&highest), since: 2_524_607_999, reason: RevocationReason::CaCompromise },
             ],
             "{key}"
         );
@@ -281,6 +274,19 @@ fn no_bit_of_a_list_can_be_changed() {
     }
 }
 
+/// All that a complete list can say.
+const REASONS: &[RevocationReason] = &[
+    RevocationReason::Unspecified,
+    RevocationReason::KeyCompromise,
+    RevocationReason::CaCompromise,
+    RevocationReason::AffiliationChanged,
+    RevocationReason::Superseded,
+    RevocationReason::CessationOfOperation,
+    RevocationReason::CertificateHold,
+    RevocationReason::PrivilegeWithdrawn,
+    RevocationReason::AaCompromise,
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
@@ -302,14 +308,14 @@ proptest! {
     /// What we write is what we read, and openssl reads it too.
     #[test]
     fn every_list_that_is_written_is_read_again(
-        entries in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..20), 0..4_000_000_000_i64, any::<Option<u8>>()), 0..20),
+        entries in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..20), 0..4_000_000_000_i64, prop::sample::select(REASONS)), 0..20),
         number in any::<u64>(),
     ) {
         static CA: std::sync::OnceLock<LocalSigner> = std::sync::OnceLock::new();
         let ca = CA.get_or_init(|| LocalSigner::create(&CaOrder::tenant("t2250", now()).unwrap()).unwrap());
         let entries: Vec<Revoked> = entries
             .into_iter()
-            .map(|(serial, since, reason)| Revoked { serial: Serial(serial.into()), since, reason: reason.and_then(RevocationReason::from_code) })
+            .map(|(serial, since, reason)| Revoked { serial: Serial(serial.into()), since, reason })
             .collect();
         let order = CrlOrder { number, this_update: 1_000, next_update: 3_000_000_000, entries: &entries };
         let written = ca.sign_crl(&order).unwrap();
@@ -335,11 +341,12 @@ fn a_list_of_a_hundred_thousand_certificates_of_openssl_is_read() {
     let bytes = list(&shop, "-crlexts crl_ext");
     let crl = checked(&shop, &bytes, "ca").unwrap();
     assert_eq!((crl.len(), crl.entries().count()), (MANY, MANY));
+    let settings = crl.settings(None, "list.pem".to_owned());
+    assert_eq!((settings.serials.len(), settings.next_update), (MANY, crl.next_update()));
+    assert!(crl.entries().step_by(1_000).all(|entry| settings.serials.contains(&entry.serial)));
     // What is kept is the list itself.
     assert!(crl.der().len() < bytes.len() * 3 / 4 + 100);
-    assert!(
-        crl.entries().all(|entry| entry.reason == Some(RevocationReason::Superseded) && entry.serial.0.len() == 16)
-    );
+    assert!(crl.entries().all(|entry| entry.reason == RevocationReason::Superseded && entry.serial.0.len() == 16));
 }
 
 #[test]
@@ -348,7 +355,7 @@ fn openssl_finds_one_certificate_among_a_hundred_thousand_on_our_list() {
     let ca = LocalSigner::create(&CaOrder::tenant("t2250", now()).unwrap()).unwrap();
     let entry = |number: usize| {
         let serial = Serial([&[0x10][..], &number.to_be_bytes()].concat().into());
-        Revoked { serial, since: now() - 60, reason: None }
+        Revoked { serial, since: now() - 60, reason: RevocationReason::Unspecified }
     };
     let subject = Subject::common_name("x").unwrap();
     let issue = || {

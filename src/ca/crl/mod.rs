@@ -12,6 +12,7 @@ pub use read::{Crl, UncheckedCrl, read};
 
 use crate::identity::certificate::Serial;
 use crate::identity::pem::PemError;
+use crate::identity::switch::RevocationReason;
 
 /// How much is read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,27 +93,6 @@ pub enum CrlError {
     },
 }
 
-/// Why a certificate was revoked (RFC 5280 section 5.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RevocationReason {
-    /// Its private key is known to others.
-    KeyCompromise,
-    /// The private key of the CA is known to others.
-    CaCompromise,
-    /// The subject belongs to somebody else now.
-    AffiliationChanged,
-    /// Another one took its place.
-    Superseded,
-    /// The device is no longer in use.
-    CessationOfOperation,
-    /// For the time being.
-    CertificateHold,
-    /// A right was taken away.
-    PrivilegeWithdrawn,
-    /// The private key of an attribute authority is known to others.
-    AaCompromise,
-}
-
 const CODES: &[(RevocationReason, u8)] = &[
     (RevocationReason::KeyCompromise, 1),
     (RevocationReason::CaCompromise, 2),
@@ -124,19 +104,16 @@ const CODES: &[(RevocationReason, u8)] = &[
     (RevocationReason::AaCompromise, 10),
 ];
 
-impl RevocationReason {
-    /// Its number in a list.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        CODES.iter().find(|(reason, _)| *reason == self).map_or(0, |(_, code)| *code)
-    }
+/// The number of a reason in a list. `None` for one that says nothing, which is
+/// left out, and for the one that stands in delta lists only.
+fn code_of(reason: RevocationReason) -> Option<u8> {
+    CODES.iter().find(|(known, _)| *known == reason).map(|(_, code)| *code)
+}
 
-    /// The reason of this number. 0 says nothing, and 8 stands in delta lists
-    /// only.
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Self> {
-        CODES.iter().find(|(_, known)| *known == code).map(|(reason, _)| *reason)
-    }
+/// The reason of this number in a complete list, where 8 (off the list again)
+/// has no meaning.
+fn reason_of(code: u8) -> RevocationReason {
+    CODES.iter().find(|(_, known)| *known == code).map_or(RevocationReason::Unspecified, |(reason, _)| *reason)
 }
 
 /// One certificate on a list.
@@ -146,8 +123,8 @@ pub struct Revoked {
     pub serial: Serial,
     /// Since when, seconds since 1970.
     pub since: i64,
-    /// Why, if it is told.
-    pub reason: Option<RevocationReason>,
+    /// Why.
+    pub reason: RevocationReason,
 }
 
 /// A list to be signed.

@@ -6,17 +6,21 @@
 //! CA that it was asked of, and all of its entries were read once, so that
 //! reading them again cannot fail.
 
+use std::sync::Arc;
+
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{AlgorithmIdentifier, X509Name};
 
 use super::scope::{self, EntryExtensions, ListExtensions};
-use super::{CrlError, Limits, RevocationReason, Revoked};
+use super::{CrlError, Limits, Revoked, reason_of};
 use crate::ca::der;
-use crate::identity::certificate::{Certificate, Serial};
+use crate::identity::certificate::{Certificate, Fingerprint, Serial};
+use crate::identity::crl::CrlSettings;
 use crate::identity::name;
 use crate::identity::pem::{self, Wanted};
 use crate::identity::signature::{self, Outcome, Signed};
+use crate::identity::switch::RevocationReason;
 
 /// A list whose signature was not checked yet.
 #[derive(Clone, Debug)]
@@ -192,6 +196,22 @@ impl Crl {
     }
 }
 
+impl Crl {
+    /// What the path check needs of it: `issuer` is SHA-256 of the signer's key
+    /// where that is an intermediate CA and not the anchor itself, `source` is
+    /// where the list came from.
+    #[must_use]
+    pub fn settings(&self, issuer: Option<Fingerprint>, source: String) -> CrlSettings {
+        CrlSettings {
+            issuer,
+            serials: Arc::new(self.entries().map(|entry| entry.serial).collect()),
+            this_update: self.this_update,
+            next_update: self.next_update,
+            source,
+        }
+    }
+}
+
 /// CertificateList (RFC 5280 section 5.1) in its parts.
 struct Parts<'a> {
     signed: &'a [u8],
@@ -274,7 +294,7 @@ fn read_entry(rest: &mut &[u8]) -> Result<Revoked, CrlError> {
         [] => EntryExtensions { reason: None },
         _ => scope::of_entry(der::only(entry, der::SEQUENCE).ok_or(CrlError::Der)?)?,
     };
-    let reason = reason.and_then(RevocationReason::from_code);
+    let reason = reason.map_or(RevocationReason::Unspecified, reason_of);
     Ok(Revoked { serial: Serial(serial.content.into()), since, reason })
 }
 

@@ -4,7 +4,7 @@
 //! the signature (`signer`). Invariant: an empty list has no list of
 //! certificates at all (RFC 5280 section 5.1.2.6).
 
-use super::{CrlOrder, Revoked};
+use super::{CrlOrder, Revoked, code_of};
 use crate::ca::der::{self, sequence};
 use crate::ca::profile::authority_key_identifier;
 
@@ -38,8 +38,8 @@ pub(in crate::ca) fn unsigned(
 }
 
 fn put(out: &mut Vec<u8>, revoked: &Revoked) -> Option<()> {
-    let reason = revoked.reason.map(|reason| {
-        let code = der::element(der::ENUMERATED, &[reason.code()]);
+    let reason = code_of(revoked.reason).map(|code| {
+        let code = der::element(der::ENUMERATED, &[code]);
         sequence(&[&extension(REASON_CODE, &code)])
     });
     let serial = der::element(der::INTEGER, &revoked.serial.0);
