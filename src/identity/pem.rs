@@ -10,7 +10,6 @@ use std::fmt;
 
 use base64ct::{Base64, Encoding};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroize;
 
 /// What a text should hold.
@@ -180,19 +179,9 @@ fn squeeze(text: &str) -> String {
     text.chars().filter(|character| !character.is_whitespace()).collect()
 }
 
-/// Decodes base64 through the strict reader, on lines as that one wants them.
 fn decode(body: &str, wanted: Wanted, number: usize) -> Result<Vec<u8>, PemError> {
-    let mut pem = String::with_capacity(body.len() + body.len() / 64 + 60);
-    pem.push_str("-----BEGIN CERTIFICATE-----\n");
-    for (index, character) in body.chars().enumerate() {
-        if index > 0 && index % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(character);
-    }
-    pem.push_str("\n-----END CERTIFICATE-----\n");
-    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| PemError::Base64 { wanted, number })?;
-    if der.is_empty() { Err(PemError::Empty { wanted, number }) } else { Ok(der.to_vec()) }
+    let der = Base64::decode_vec(body).map_err(|_| PemError::Base64 { wanted, number })?;
+    if der.is_empty() { Err(PemError::Empty { wanted, number }) } else { Ok(der) }
 }
 
 #[cfg(test)]

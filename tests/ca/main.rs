@@ -5,8 +5,10 @@
 //! both written and read by us alone.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod forge;
 mod issuing;
 mod lists;
+mod paths;
 mod proofs;
 mod requests;
 mod workshop;

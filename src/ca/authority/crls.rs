@@ -125,13 +125,7 @@ impl CrlRow {
         let read = || {
             let limits = Limits { bytes: self.der.len(), ..Limits::default() };
             let list = crl::read(&self.der, &limits).ok()?.into_iter().next()?.taken_before();
-            Some(CrlSettings {
-                issuer: None,
-                serials: Arc::new(list.entries().map(|entry| entry.serial).collect()),
-                this_update: list.this_update(),
-                next_update: list.next_update(),
-                source: self.source.clone(),
-            })
+            Some(list.settings(None, self.source.clone()))
         };
         self.read.get_or_init(read).as_ref()
     }

@@ -281,6 +281,7 @@ async fn a_list_counts_for_the_anchor_that_signed_it_and_an_older_one_is_not_tak
     use crate::ca::crl::{CrlOrder, Revoked};
     use crate::ca::signer::{CaOrder, LocalSigner, Signer};
     use crate::identity::fingerprint::Serial;
+    use crate::identity::switch::RevocationReason;
 
     let house = house();
     let now = i64::try_from(house.authority.clock().unix_seconds()).unwrap();
@@ -288,7 +289,7 @@ async fn a_list_counts_for_the_anchor_that_signed_it_and_an_older_one_is_not_tak
     let anchor =
         house.authority.upload_anchor(&broker(), "open", upload("ca", ca.certificate())).await.unwrap().row.id.clone();
     let list = |by: &LocalSigner, at: i64| {
-        let entry = Revoked { serial: Serial(Box::new([7])), since: at, reason: None };
+        let entry = Revoked { serial: Serial(Box::new([7])), since: at, reason: RevocationReason::Unspecified };
         by.sign_crl(&CrlOrder { number: 1, this_update: at, next_update: at + 60, entries: &[entry] }).unwrap()
     };
     let strange = house.authority.take_crls(&broker(), "open", &anchor, &list(&other, now), None).await.unwrap_err();
