@@ -33,6 +33,7 @@ mod tests;
 mod tokens;
 
 pub use crate::identity::certificate::CertificateFacts;
+pub use crate::identity::name::CommonName;
 pub use access::{Scope, Scopes, UnknownScope};
 pub use access_tokens::Claims;
 pub use accounts::{AccountChange, NewAccount};

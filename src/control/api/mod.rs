@@ -9,6 +9,7 @@ mod admin;
 mod frame;
 mod health;
 mod https;
+mod mindconnect;
 mod native;
 mod pages;
 mod public;
@@ -32,8 +33,7 @@ use frame::problem::{Kind, Problem};
 
 /// Where the faces of the platforms live: what is not there is told in their
 /// shape, too (MC-API-05).
-const PLATFORMS: [(&str, Face); 5] = [
-    ("/api/mindconnectmqtt/v3", Face::Mindconnect),
+const PLATFORMS: [(&str, Face); 4] = [
     ("/tenant", Face::Cumulocity),
     ("/user", Face::Cumulocity),
     ("/devicecontrol", Face::Cumulocity),
@@ -44,10 +44,14 @@ const PLATFORMS: [(&str, Face); 5] = [
 fn routes(broker: Handle, tasks: Tasks) -> Router {
     // A WebSocket is no request that has to end, and answers in its own words.
     let stream = Router::new().route("/mqtt", any(https::websocket));
-    let native = Router::new().nest(native::BASE, native::routes(broker.clone(), tasks));
+    let native = Router::new().nest(native::BASE, native::routes(broker.clone(), tasks.clone()));
+    let mindconnect =
+        Router::new().nest(mindconnect::BASE, mindconnect::routes(broker.clone(), tasks).fallback(no_route));
+    let mindconnect = mindconnect.merge(mindconnect::login_routes(broker.clone()));
     // What belongs to no face is told in our own shape.
     let ours = native.merge(public::routes(broker.clone())).merge(pages::routes()).fallback(no_route);
-    let all = PLATFORMS.into_iter().fold(stream.merge(faced(ours, Face::Native)), |all, (base, face)| {
+    let own = stream.merge(faced(ours, Face::Native)).merge(faced(mindconnect, Face::Mindconnect));
+    let all = PLATFORMS.into_iter().fold(own, |all, (base, face)| {
         all.merge(faced(Router::new().nest(base, Router::new().fallback(no_route)), face))
     });
     all.layer(from_fn_with_state(broker, note))

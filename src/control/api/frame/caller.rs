@@ -49,7 +49,13 @@ where
             );
         };
         let known = match way.to_ascii_lowercase().as_str() {
-            "bearer" => broker.authority().bearer(value.trim()).ok_or_else(|| unknown("the token is not known")),
+            "bearer" => {
+                let (authority, token) = (broker.authority(), value.trim());
+                authority
+                    .bearer(token)
+                    .or_else(|| authority.access(token))
+                    .ok_or_else(|| unknown("the token is not known, or has ended"))
+            }
             "basic" => {
                 let place = parts
                     .extensions
@@ -75,7 +81,7 @@ fn unknown(message: &str) -> Problem {
 
 /// `tenant/name`, or a name alone: that of an account of the whole broker, else
 /// one of the listener's own tenant.
-async fn by_password(
+pub(in crate::control::api) async fn by_password(
     broker: &Handle,
     address: Option<IpAddr>,
     value: &str,
