@@ -140,7 +140,7 @@ impl PartialOrd for Sorted {
 mod tests {
     use super::*;
 
-    #[derive(Serialize)]
+    #[derive(Debug, Serialize)]
     struct Named {
         name: &'static str,
     }
