@@ -13,7 +13,9 @@ mod storage;
 mod sys_topics;
 
 // What the control plane names of the data plane.
-pub use crate::net::{Agreed, Guest, HttpsDoor, HttpsStream, NotAgreed, WebSocketRequest};
+pub use crate::net::{
+    Agreed, ClientFilter, Connected, Guest, HttpsDoor, HttpsSettings, HttpsStream, NotAgreed, WebSocketRequest,
+};
 pub use login::Checked;
 use publication::{Publication, Renewed};
 pub use status::Readiness;

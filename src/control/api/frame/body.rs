@@ -14,6 +14,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::broker::HttpsSettings;
+
 use super::super::https::Entrance;
 use super::problem::{Kind, Problem};
 
@@ -89,9 +91,32 @@ fn problem(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     Problem::in_field(Kind::Invalid, field.clone(), format!("{field}: {message}"))
 }
 
+/// A certificate revocation list, which may be longer than other bodies.
+#[derive(Clone, Debug)]
+pub(in crate::control::api) struct RawList(pub(in crate::control::api) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawList {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let most = bound(&request, |settings| settings.max_crl_bytes);
+        Ok(Self(raw_within(request, most).await?.bytes))
+    }
+}
+
+/// Nothing is known of the listener in tests of handlers alone.
+const UNKNOWN: usize = 64 * 1024;
+
+fn bound(request: &Request, of: impl FnOnce(&HttpsSettings) -> usize) -> usize {
+    request.extensions().get::<Entrance>().map_or(UNKNOWN, |entrance| of(&entrance.door.settings()))
+}
+
 async fn raw(request: Request) -> Result<Raw, Problem> {
-    let settings = request.extensions().get::<Entrance>().map(|entrance| entrance.door.settings());
-    let most = settings.map_or(64 * 1024, |settings| settings.max_body_bytes);
+    let most = bound(&request, |settings| settings.max_body_bytes);
+    raw_within(request, most).await
+}
+
+async fn raw_within(request: Request, most: usize) -> Result<Raw, Problem> {
     let media = media_of(request.headers())?;
     let too_large = || Problem::new(Kind::TooLarge, format!("the body is longer than {most} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());

@@ -1,5 +1,7 @@
 //! Moments as the APIs write them: UTC, with milliseconds and `Z`.
 
+use std::time::SystemTime;
+
 use time::UtcDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -20,6 +22,12 @@ pub(in crate::control::api) fn moment(millis: u64) -> String {
 pub(in crate::control::api) fn moment_of(seconds: i64) -> String {
     let moment = UtcDateTime::from_unix_timestamp(seconds).unwrap_or(UtcDateTime::UNIX_EPOCH);
     moment.format(FORM).unwrap_or_default()
+}
+
+/// A moment of the system's clock.
+pub(in crate::control::api) fn moment_at(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    moment(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Reads a moment as RFC 3339 has it, into milliseconds since 1970.

@@ -76,6 +76,11 @@ impl Problem {
         Self { field: Some(field.into()), ..Self::new(kind, message) }
     }
 
+    /// There is no such thing.
+    pub(in crate::control::api) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused(Refused::NotFound), message)
+    }
+
     /// With what would work.
     pub(in crate::control::api) fn but(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());

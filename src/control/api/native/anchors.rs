@@ -18,6 +18,7 @@ use super::super::frame::operation::Operation;
 use super::super::frame::paging::{Listed, Piece};
 use super::super::frame::problem::Problem;
 use super::certificate::Certificate;
+use super::connections::{Connection, cut, number_behind};
 use super::{Api, BASE, CONFLICT, IF_MATCH, ONCE, STALE, UNUSABLE};
 
 /// Whether an anchor counts.
@@ -209,6 +210,16 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         )
         .add(
             read(
+                "/tenants/{tenant}/anchors/{anchor}/cut-off",
+                "previewAnchorRemoval",
+                "Preview who a removal of the anchor would cut off",
+            )
+            .query::<Piece>()
+            .gives::<Listed<Connection>>(StatusCode::OK, "The live connections that came in through it."),
+            cut_off,
+        )
+        .add(
+            read(
                 "/tenants/{tenant}/anchors/{anchor}/registration-code",
                 "getRegistrationCode",
                 "Ask for the code that proves possession",
@@ -297,6 +308,17 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     api.broker.authority().delete_anchor(&caller, &tenant, &anchor).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn cut_off(
+    State(api): State<Api>,
+    CalledBy(caller): CalledBy,
+    Path((tenant, anchor)): Path<(String, String)>,
+    Query(piece): Query<Piece>,
+) -> Result<Json<Listed<Connection>>, Problem> {
+    let (view, limit) = (api.broker.authority().anchor(&caller, &tenant, &anchor)?, piece.limit()?);
+    let found = api.broker.cut_off(view.facts.fingerprint, number_behind(&piece)?, limit + 1);
+    Ok(Json(cut(found, limit)))
 }
 
 async fn code(

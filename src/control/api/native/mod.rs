@@ -8,7 +8,10 @@ mod accounts;
 mod anchors;
 mod audit;
 mod certificate;
+mod certificates;
 mod configuration;
+mod connections;
+mod revocations;
 mod status;
 mod tenants;
 mod tokens;
@@ -59,7 +62,18 @@ impl FromRef<Api> for Handle {
 /// The routes.
 pub(super) fn routes(broker: Handle, tasks: Tasks) -> Router {
     let once_state = Once { broker: broker.clone(), answered: Arc::new(Answered::default()) };
-    let parts = [status::add, tenants::add, anchors::add, accounts::add, tokens::add, audit::add, configuration::add];
+    let parts = [
+        status::add,
+        tenants::add,
+        anchors::add,
+        certificates::add,
+        revocations::add,
+        connections::add,
+        accounts::add,
+        tokens::add,
+        audit::add,
+        configuration::add,
+    ];
     let routes = parts.into_iter().fold(Routes::new(), |routes, add| add(routes));
     let router = routes.finish("Certus", BASE, ABOUT).with_state(Api { broker, tasks });
     router.layer(from_fn_with_state(once_state, once))
