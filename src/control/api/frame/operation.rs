@@ -11,6 +11,7 @@ use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::document::Schemas;
+use super::paging::Listed;
 
 /// An operation.
 pub(in crate::control::api) struct Operation {
@@ -85,6 +86,13 @@ impl Operation {
         let content = json!({ "application/json": { "schema": schema } });
         self.answers.push((status, json!({ "description": description, "content": content })));
         self
+    }
+
+    /// Answers with a piece of a list.
+    pub(in crate::control::api) fn lists<T: ToSchema>(mut self, description: &str) -> Self {
+        // A schema with a parameter refers to it without bringing it.
+        self.schemas.reference::<T>();
+        self.gives::<Listed<T>>(StatusCode::OK, description)
     }
 
     /// Answers without a body.

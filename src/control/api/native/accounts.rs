@@ -133,10 +133,7 @@ fn described(method: Method, path: &'static str, id: &'static str, summary: &'st
             .gives::<Account>(StatusCode::OK, "It is changed.")
             .refuses(&[CONFLICT, STALE]),
         Method::DELETE => operation.needs(write).gives_nothing("It is gone.").refuses(&[CONFLICT]),
-        _ => operation
-            .needs(Scope::AccountsRead)
-            .query::<Piece>()
-            .gives::<Listed<Account>>(StatusCode::OK, "A piece of the list."),
+        _ => operation.needs(Scope::AccountsRead).query::<Piece>().lists::<Account>("A piece of the list."),
     }
 }
 

@@ -177,7 +177,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         .add(
             read(ALL, "listAnchors", "List the anchors of a tenant")
                 .query::<Piece>()
-                .gives::<Listed<Anchor>>(StatusCode::OK, "A piece of the list."),
+                .lists::<Anchor>("A piece of the list."),
             list,
         )
         .add(
@@ -215,7 +215,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
                 "Preview who a removal of the anchor would cut off",
             )
             .query::<Piece>()
-            .gives::<Listed<Connection>>(StatusCode::OK, "The live connections that came in through it."),
+            .lists::<Connection>("The live connections that came in through it."),
             cut_off,
         )
         .add(

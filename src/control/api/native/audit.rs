@@ -1,7 +1,7 @@
 //! The audit: who did what, when, and what it was before.
 
 use axum::extract::State;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -93,7 +93,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         Operation::new(Method::GET, "/audit", "listAudit", "List audit lines, the oldest first")
             .needs(Scope::AuditRead)
             .query::<Wanted>()
-            .gives::<Listed<Line>>(StatusCode::OK, "A piece of the list."),
+            .lists::<Line>("A piece of the list."),
         list,
     )
 }

@@ -158,7 +158,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         .add(
             read(ALL, "listCertificates", "List issued certificates, the oldest first")
                 .query::<Wanted>()
-                .gives::<Listed<Issued>>(StatusCode::OK, "A piece of the list."),
+                .lists::<Issued>("A piece of the list."),
             list,
         )
         .add(

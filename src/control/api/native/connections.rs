@@ -126,7 +126,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
             Operation::new(Method::GET, "/connections", "listConnections", "List live connections, the oldest first")
                 .needs(Scope::ConnectionsRead)
                 .query::<Wanted>()
-                .gives::<Listed<Connection>>(StatusCode::OK, "A piece of the list."),
+                .lists::<Connection>("A piece of the list."),
             list,
         )
         .add(
@@ -144,7 +144,7 @@ fn place(caller: &Caller, scope: Scope, wanted: Option<String>) -> Result<Option
         Some(tenant) => caller.needs(scope, tenant)?,
         None => caller.needs_everywhere(scope)?,
     }
-    Ok(tenant.map(|tenant| TenantId::new(&*tenant)))
+    Ok(tenant.map(|tenant| TenantId::new(&tenant)))
 }
 
 async fn list(

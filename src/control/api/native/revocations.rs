@@ -184,7 +184,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         .add(
             read(ALL, "listRevocations", "List what a tenant has taken back")
                 .query::<Piece>()
-                .gives::<Listed<Revocation>>(StatusCode::OK, "A piece of the list."),
+                .lists::<Revocation>("A piece of the list."),
             list,
         )
         .add(

@@ -89,7 +89,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         .add(
             get("/tenants", "listTenants", "List the tenants that the caller may see")
                 .query::<Piece>()
-                .gives::<Listed<Tenant>>(StatusCode::OK, "A piece of the list."),
+                .lists::<Tenant>("A piece of the list."),
             list,
         )
         .add(

@@ -81,7 +81,7 @@ const OF_BROKER: &str = "/tokens";
 pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
     let list_of = |path, id, summary| {
         let operation = Operation::new(Method::GET, path, id, summary).needs(Scope::AccountsRead).query::<Piece>();
-        operation.gives::<Listed<Token>>(StatusCode::OK, "A piece of the list.")
+        operation.lists::<Token>("A piece of the list.")
     };
     let create_of = |path, id, summary| {
         let operation = Operation::new(Method::POST, path, id, summary).needs(Scope::AccountsWrite);

@@ -1,0 +1,157 @@
+//! The operations, as far as they are not those of another test.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::control_plane::{Plane, authority, request};
+
+#[test]
+fn a_tenant_of_the_configuration_is_switched_off_and_on_but_not_deleted() {
+    let plane = Plane::start();
+    let lab = "/api/v1/tenants/lab";
+    assert_eq!(plane.admin.delete(lab).problem(), (409, "configured".into(), None));
+    let off = plane.admin.patch(lab, &json!({ "enabled": false })).is(200).json();
+    assert_eq!((off["enabled"].clone(), off["configured"].clone()), (json!(false), json!(true)));
+    assert_eq!(plane.admin.patch(lab, &json!({ "domain": "x.example" })).problem().0, 409);
+    plane.tenant("acme");
+    let acme = "/api/v1/tenants/acme";
+    plane.admin.patch(acme, &json!({ "domain": "acme.example" })).is(200);
+    assert_eq!(plane.admin.get(acme).json()["domain"], "acme.example");
+    assert_eq!(plane.admin.patch(acme, &json!({ "domain": null })).is(200).json()["domain"], Value::Null);
+    plane.admin.delete(acme).is(204);
+    assert_eq!(plane.admin.get(acme).problem().1, "no_tenant");
+}
+
+#[test]
+fn anchors_are_taken_up_to_the_bound_once_each_and_those_of_the_file_are_read_only() {
+    let plane = Plane::start();
+    let path = "/api/v1/tenants/lab/anchors";
+    let pem = authority("Plant 7");
+    let upload = |name: &str, pem: &str| json!({ "name": name, "certificate": pem });
+    let made = plane.admin.post(path, &upload("first", &pem)).is(201);
+    assert_eq!(made.json()["proved"], false);
+    assert_eq!(made.json()["certificate"]["subject"], "CN=Plant 7");
+    assert_eq!(plane.admin.post(path, &upload("again", &pem)).problem().1, "already_exists");
+    // One line, with the two characters \n, as people copy it out of an answer.
+    let flat = authority("Plant 8").replace('\n', "\\n");
+    plane.admin.post(path, &upload("second", &flat)).is(201);
+    assert_eq!(plane.admin.post(path, &upload("third", &authority("Plant 9"))).problem().1, "limit_reached");
+    assert_eq!(plane.admin.post(path, &upload("none", "hello")).problem().1, "invalid_certificate");
+    let all = plane.admin.get(path).json();
+    let of_file = all["items"].as_array().unwrap().iter().find(|anchor| anchor["configured"].is_string()).unwrap();
+    let of_file = format!("{path}/{}", of_file["id"].as_str().unwrap());
+    assert_eq!(plane.admin.delete(&of_file).problem().1, "configured");
+    let first = made.field("location").to_owned();
+    assert!(
+        plane.admin.get(&format!("{first}/registration-code")).is(200).json()["registration_code"]
+            .as_str()
+            .unwrap()
+            .len()
+            >= 16
+    );
+    assert_eq!(plane.admin.post(&format!("{first}/verify"), &json!({ "certificate": pem })).problem().0, 422);
+    assert_eq!(plane.admin.get(&format!("{first}/cut-off")).is(200).json()["items"], json!([]));
+    let renamed = plane.admin.patch(&first, &json!({ "name": "kiln", "status": "renew_only" })).is(200).json();
+    assert_eq!((renamed["name"].clone(), renamed["status"].clone()), (json!("kiln"), json!("renew_only")));
+    plane.admin.delete(&first).is(204);
+    assert_eq!(plane.admin.get(&first).problem().0, 404);
+}
+
+#[test]
+fn a_device_gets_a_certificate_for_its_own_request_and_loses_it() {
+    let plane = Plane::start();
+    let path = "/api/v1/tenants/lab/certificates";
+    let made = plane.admin.post(path, &json!({ "csr": request("pump-7") })).is(201);
+    let issued = made.json();
+    assert_eq!(issued["common_name"], "pump-7");
+    assert!(issued["certificate"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let place = made.field("location").to_owned();
+    assert_eq!(plane.admin.get(&place).is(200).json()["serial"], issued["serial"]);
+    assert_eq!(plane.admin.get(&format!("{path}?common_name=pump-7")).json()["items"].as_array().unwrap().len(), 1);
+    plane.admin.post(&format!("{place}/revoke"), &json!({ "reason": "superseded" })).is(204);
+    assert!(plane.admin.get(&place).json()["revoked_at"].is_string());
+    assert_eq!(plane.admin.get(path).json()["items"], json!([]));
+    assert_eq!(plane.admin.post(path, &json!({ "csr": "nothing" })).problem().2.as_deref(), Some("csr"));
+    let invited =
+        plane.admin.post("/api/v1/tenants/lab/enrolment-tokens", &json!({ "device": "pump-8" })).is(201).json();
+    assert!(invited["token"].as_str().unwrap().len() > 20, "{invited}");
+}
+
+#[test]
+fn what_is_taken_back_by_name_is_listed_and_can_be_given_back() {
+    let plane = Plane::start();
+    let path = "/api/v1/tenants/lab/revocations";
+    for (target, value) in
+        [("serial", "01:AB"), ("fingerprint", &"0f".repeat(32)), ("common_name", "pump-7"), ("device", "pump-8")]
+    {
+        let made =
+            plane.admin.post(path, &json!({ "target": target, "value": value, "reason": "keyCompromise" })).is(201);
+        assert_eq!(made.json()["reason"], "keyCompromise");
+    }
+    assert_eq!(plane.admin.post(path, &json!({ "target": "key", "value": "zz" })).problem().0, 400);
+    let strange = plane.admin.post(path, &json!({ "target": "serial", "value": "1", "reason": "boredom" }));
+    assert_eq!(strange.problem().2.as_deref(), Some("reason"));
+    let all = plane.admin.get(path).is(200).json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 4, "{all}");
+    plane.admin.delete(&format!("{path}?target=common_name&value=pump-7")).is(204);
+    assert_eq!(plane.admin.delete(&format!("{path}?target=common_name&value=pump-7")).problem().0, 404);
+    assert_eq!(plane.admin.delete(&format!("{path}?target=colour&value=x")).problem().0, 400);
+    let anchors = plane.admin.get("/api/v1/tenants/lab/anchors").json();
+    let lists = format!("/api/v1/tenants/lab/anchors/{}/crls", anchors["items"][0]["id"].as_str().unwrap());
+    assert_eq!(plane.admin.get(&lists).is(200).json()["items"], json!([]));
+    let refused = plane.admin.send("POST", &lists, Some(("application/pkix-crl", b"no list")));
+    assert!((400..500).contains(&refused.problem().0), "{refused:?}");
+}
+
+#[test]
+fn every_change_is_in_the_audit_with_who_and_which_request_and_no_secret() {
+    let plane = Plane::start();
+    let made = plane.admin.post("/api/v1/tenants", &json!({ "id": "acme", "profile": "open" })).is(201);
+    let secret = "a very secret password";
+    let account = json!({ "name": "ada", "password": secret, "role": "device" });
+    plane.admin.post("/api/v1/tenants/acme/accounts", &account).is(201);
+    let token = plane.admin.post("/api/v1/tokens", &json!({ "name": "ci", "scopes": ["auditor"] })).is(201).json();
+    let lines = plane.admin.get("/api/v1/audit?tenant=acme&action=tenant.").is(200).json();
+    let line = &lines["items"][0];
+    assert_eq!((line["action"].clone(), line["object"].clone()), (json!("tenant.create"), json!("acme")));
+    assert_eq!(line["request"], made.field("x-request-id"));
+    assert!(line["who"].as_str().unwrap().starts_with("token tests ("), "{line}");
+    assert_eq!(line["address"], "127.0.0.1");
+    let all = plane.admin.get("/api/v1/audit?limit=500").is(200).text;
+    assert!(!all.contains(secret) && !all.contains("argon2") && !all.contains(token["token"].as_str().unwrap()));
+    assert_eq!(plane.admin.get("/api/v1/audit?since=soon").problem().2.as_deref(), Some("since"));
+}
+
+#[test]
+fn a_live_connection_is_seen_and_ended() {
+    let plane = Plane::start();
+    let mut client = TcpStream::connect(plane.plain).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    client.write_all(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05pump1").unwrap();
+    let mut connack = [0; 4];
+    client.read_exact(&mut connack).unwrap();
+    assert_eq!(connack, [0x20, 2, 0, 0]);
+    let seen = plane.admin.get("/api/v1/connections?tenant=lab&client_id=pump1").is(200).json();
+    let one = &seen["items"][0];
+    assert_eq!((one["listener"].clone(), one["protocol_level"].clone()), (json!("plain"), json!(4)));
+    plane.tenant("acme");
+    let place = format!("/api/v1/connections/{}", one["id"]);
+    assert_eq!(plane.token("acme", &["admin"]).delete(&place).problem().0, 404, "another tenant's");
+    plane.admin.delete(&place).is(204);
+    assert_eq!(client.read(&mut [0; 16]).unwrap_or(0), 0, "the stream ends");
+    assert_eq!(plane.admin.delete("/api/v1/connections/none").problem().0, 404);
+}
+
+#[test]
+fn a_configuration_is_checked_whole_without_being_taken() {
+    let plane = Plane::start();
+    let check =
+        |text: &str| plane.admin.send("POST", "/api/v1/config/check", Some(("application/toml", text.as_bytes())));
+    assert_eq!(check("").is(200).json()["good"], true);
+    let bad = check("[limits]\nbacklog = \"many\"\n[mystery]\nx = 1\n").is(200).json();
+    assert_eq!((bad["good"].clone(), bad["problems"].as_array().unwrap().len()), (json!(false), 2), "{bad}");
+    assert_eq!(plane.admin.send("POST", "/api/v1/config/check", Some(("text/xml", b""))).problem().0, 415);
+}
