@@ -425,8 +425,8 @@ fn compare(cases: std::ops::Range<u64>) -> std::collections::BTreeMap<&'static s
 /// TRUST-04 to TRUST-08
 #[test]
 fn openssl_agrees_with_every_verdict_or_the_table_says_why_not() {
-    let counts = compare(0..400);
-    assert!(counts["both accept"] > 100 && counts["both refuse"] > 100, "{counts:?}");
+    let counts = compare(0..300);
+    assert!(counts["both accept"] > 80 && counts["both refuse"] > 80, "{counts:?}");
 }
 
 /// By name: `cargo test --test ca -- --ignored thousands`.
