@@ -253,6 +253,30 @@ fn a_journal_that_is_cut_costs_nothing_while_the_log_reaches_back_as_far() {
     }
 }
 
+/// One block of a table is lost, and told of by the name of its file; all that
+/// lies around it is saved.
+#[test]
+fn a_damaged_block_costs_no_more_than_what_it_held() {
+    let directory = copy(killed().path());
+    let tables = files(&directory.path().join("index/keyspaces/1/tables"));
+    let table = tables.iter().max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+    harm(table, std::fs::metadata(table).unwrap().len() as usize / 2, Harm::Flip);
+    let opened = EmbeddedStore::open(directory.path(), settings()).unwrap();
+    let complaint = opened.store.check().unwrap_err().to_string();
+    assert!(complaint.contains(table.to_str().unwrap()) && complaint.contains("certus store salvage"), "{complaint}");
+    drop(opened);
+    let salvaged = EmbeddedStore::salvage(directory.path(), settings()).unwrap();
+    assert_eq!((salvaged.holes, salvaged.opened), (1, true));
+    let opened = EmbeddedStore::open(directory.path(), settings()).unwrap();
+    // What was lost is still waited for, until the entries are finished.
+    let report = opened.store.check().unwrap();
+    assert!(report.told.iter().all(|fault| fault.contains("is missing")), "{:?}", report.told);
+    let found = found(&opened.store);
+    assert_eq!((found.complaint, found.rows.len()), (None, WHOLE.1));
+    // A run holds up to 128 entries, and shares of their messages are counted anew.
+    assert!(found.entries.len() >= WHOLE.0 - 3 * 128 && found.entries.len() < WHOLE.0, "{}", found.entries.len());
+}
+
 /// Names of an earlier life are not given again, though the index forgot it.
 #[test]
 fn the_epoch_never_goes_back_with_the_index() {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::engine::{META, first_of, kind, number_of};
+use super::open::INDEX;
+use super::tables::{self, Broken};
 use super::{EmbeddedStore, keeper};
 use crate::store::record::{Head, Malformed, Outline, read_message, unsealed};
 use crate::store::{StoreError, Table};
@@ -48,9 +50,9 @@ impl EmbeddedStore {
     /// queues and shared messages.
     ///
     /// # Errors
-    /// When the medium fails.
+    /// When the medium fails; the file that is damaged is named.
     pub fn check(&self) -> Result<Report, StoreError> {
-        self.with_engine(|engine| {
+        let report = self.with_engine(|engine| {
             let mut inspection = Inspection::default();
             for row in engine.view().range((Bound::Unbounded, Bound::Unbounded)) {
                 let (key, value) = row?;
@@ -62,6 +64,10 @@ impl EmbeddedStore {
                 }
             }
             Ok(inspection.compared())
+        });
+        report.map_err(|error| match tables::find_broken(&self.directory.join(INDEX)) {
+            Some(Broken { file, what }) => StoreError::Io(format!("{}: {what}", file.display())),
+            None => error,
         })
     }
 

@@ -159,6 +159,8 @@ struct Salvage<'a> {
     applied: Option<u64>,
     records: u64,
     holes: u64,
+    /// Where the last of them ends.
+    hole_ends: Vec<u8>,
     damaged: u64,
 }
 
@@ -183,7 +185,18 @@ impl<'a> Salvage<'a> {
     fn new(into: &'a Engine) -> Self {
         let (heads, bodies) = (BTreeMap::new(), BTreeMap::new());
         let (changes, applied) = (Changes::default(), None);
-        Self { into, changes, heads, bodies, epoch: 0, applied, records: 0, holes: 0, damaged: 0 }
+        Self {
+            into,
+            changes,
+            heads,
+            bodies,
+            epoch: 0,
+            applied,
+            records: 0,
+            holes: 0,
+            hole_ends: Vec::new(),
+            damaged: 0,
+        }
     }
 
     fn all(&mut self, view: &View<'_>) -> Result<(), StoreError> {
@@ -212,7 +225,9 @@ impl<'a> Salvage<'a> {
         }
         let middle = middle(&low, &high);
         if halvings == 0 || middle <= low || middle >= high {
-            self.holes += 1;
+            // Halves of one stretch lie side by side.
+            self.holes += u64::from(self.hole_ends != low);
+            self.hole_ends = high;
             return Ok(());
         }
         self.stretch(view, low, middle.clone(), halvings - 1)?;
