@@ -101,10 +101,12 @@ impl Changes {
 
 impl Engine {
     pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self, StoreError> {
-        let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().clamp(1, 4));
         let database = Database::builder(path)
             .cache_size(settings.cache_bytes)
-            .worker_threads(workers)
+            // With more than one, the first leaves compaction to the others by
+            // sending itself the same request again and again while they do it:
+            // it takes a whole core meanwhile.
+            .worker_threads(1)
             .max_journaling_size(settings.segment_bytes.saturating_mul(4).max(1 << 26))
             // Its journal goes to the operating system with every commit, and is
             // synced at checkpoints: what is synced sooner is the log.
