@@ -13,6 +13,9 @@ mod storage;
 mod sys_topics;
 
 // What the control plane names of the data plane.
+pub use crate::identity::reason::Reason;
+pub use crate::identity::refusal::{Refusal, Stage};
+pub use crate::identity::refusals::RefusalFilter;
 pub use crate::net::{
     Agreed, ClientFilter, Connected, Guest, HttpsDoor, HttpsSettings, HttpsStream, NotAgreed, WebSocketRequest,
 };

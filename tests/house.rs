@@ -87,7 +87,7 @@ const ARROWS: &[(&str, &[Part])] = &[
                                Whole("identity"), Whole("store"), Whole("bench"), Whole("clock"), Whole("shutdown")]),
     // Its connections are tasks like all others; the broker hands out the door that they come through.
     ("src/control/api/",     &[Only("broker", &["Handle", "Checked", "ClientFilter", "Connected", "Guest", "HttpsDoor", "HttpsSettings",
-                               "HttpsStream", "WebSocketRequest"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
+                               "HttpsStream", "Reason", "Refusal", "RefusalFilter", "Stage", "WebSocketRequest"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
                                Whole("shutdown")]),
     ("src/control/",         &[Only("broker", &["Handle"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt")]),
     // A load generator measures time and runs clients of its own.

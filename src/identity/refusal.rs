@@ -38,6 +38,10 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All of them, in the order in which a connection meets them.
+    pub const ALL: &'static [Self] =
+        &[Self::Accept, Self::Handshake, Self::Connect, Self::Live, Self::Publish, Self::Subscribe];
+
     /// The name in logs and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -146,6 +146,34 @@ fn a_live_connection_is_seen_and_ended() {
 }
 
 #[test]
+fn a_refusal_is_listed_and_told_to_who_follows() {
+    let plane = Plane::start();
+    let follower = plane.admin.follow("/api/v1/refusals/tail?tenant=lab");
+    // MQTT 3.1.1 without a ClientId and without Clean Session.
+    let mut client = TcpStream::connect(plane.plain).unwrap();
+    client.write_all(b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x3c\x00\x00").unwrap();
+    let told = follower.next_event("refusal");
+    let refusal: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((refusal["stage"].clone(), refusal["tenant"].clone()), (json!("connect"), json!("lab")), "{refusal}");
+    assert!(refusal["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()));
+    let reason = refusal["reason"].as_str().unwrap();
+    let listed = plane.admin.get(&format!("/api/v1/refusals?reason={reason}&stage=connect")).is(200).json();
+    assert_eq!(listed["items"][0]["id"], refusal["id"]);
+    assert_eq!(plane.admin.get("/api/v1/refusals?stage=handshake").json()["items"], json!([]));
+    assert_eq!(plane.admin.get("/api/v1/refusals?reason=mood").problem().2.as_deref(), Some("reason"));
+    plane.tenant("acme");
+    assert_eq!(plane.token("acme", &["admin"]).get("/api/v1/refusals").is(200).json()["items"], json!([]));
+}
+
+#[test]
+fn no_more_follow_refusals_than_may() {
+    let plane = Plane::start();
+    let followers: Vec<_> = (0..16).map(|_| plane.admin.follow("/api/v1/refusals/tail")).collect();
+    assert_eq!(plane.admin.get("/api/v1/refusals/tail").problem().0, 503);
+    drop(followers);
+}
+
+#[test]
 fn a_configuration_is_checked_whole_without_being_taken() {
     let plane = Plane::start();
     let check =

@@ -77,8 +77,29 @@ impl Client {
         self.send("PATCH", path, Some(("application/json", body.to_string().as_bytes())))
     }
 
+    /// Follows what never ends, as soon as it has begun.
+    pub fn follow(&self, path: &str) -> Follower {
+        let mut stream = self.ask("GET", path, None);
+        let mut said = Vec::new();
+        let mut byte = [0];
+        while !said.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            said.push(byte[0]);
+        }
+        let head = String::from_utf8(said).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("text/event-stream"), "{head}");
+        Follower(std::cell::RefCell::new(stream))
+    }
+
     /// Any request, with any body.
     pub fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Answer {
+        let mut stream = self.ask(method, path, body);
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        Answer::read(&String::from_utf8(said).unwrap())
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> StreamOwned<ClientConnection, TcpStream> {
         let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
         let tls = ClientConnection::new(Arc::clone(&self.tls), name).unwrap();
         let socket = TcpStream::connect_timeout(&self.address, PATIENCE).unwrap();
@@ -95,9 +116,28 @@ impl Client {
         stream.write_all(head.as_bytes()).unwrap();
         // A body that is too long may not be read to its end.
         let _ = stream.write_all(body.map_or(&[], |(_, body)| body)).and_then(|()| stream.flush());
-        let mut said = Vec::new();
-        let _ = stream.read_to_end(&mut said);
-        Answer::read(&String::from_utf8(said).unwrap())
+        stream
+    }
+}
+
+/// Somebody who follows events.
+pub struct Follower(std::cell::RefCell<StreamOwned<ClientConnection, TcpStream>>);
+
+impl Follower {
+    /// The data of the next event of this kind.
+    #[track_caller]
+    pub fn next_event(&self, kind: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let mut buffer = [0; 4096];
+            let count = self.0.borrow_mut().read(&mut buffer).unwrap();
+            assert!(count > 0, "the stream ended: {said}");
+            said.push_str(&String::from_utf8_lossy(&buffer[..count]));
+            let event = said.split_once(&format!("event: {kind}\n")).and_then(|(_, rest)| rest.split_once("\n\n"));
+            if let Some(data) = event.and_then(|(event, _)| event.split_once("data: ")) {
+                return data.1.to_owned();
+            }
+        }
     }
 }
 

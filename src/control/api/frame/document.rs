@@ -18,7 +18,26 @@ use super::operation::Operation;
 
 /// Schemas by their names.
 #[derive(Clone, Debug, Default)]
-pub(in crate::control::api) struct Schemas(pub(super) BTreeMap<String, Value>);
+pub(in crate::control::api) struct Schemas {
+    by_name: BTreeMap<String, Value>,
+    /// Names that two different schemas have: a bug, which a test looks for.
+    clashes: Vec<String>,
+}
+
+impl Schemas {
+    /// Remembers a schema.
+    pub(super) fn insert(&mut self, name: String, schema: Value) {
+        if self.by_name.get(&name).is_some_and(|known| *known != schema) {
+            self.clashes.push(name.clone());
+        }
+        self.by_name.insert(name, schema);
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.clashes.extend(other.clashes);
+        other.by_name.into_iter().for_each(|(name, schema)| self.insert(name, schema));
+    }
+}
 
 /// Routes with what is told about them.
 pub(in crate::control::api) struct Routes<S> {
@@ -52,10 +71,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let described = operation.describe(self.tag);
         let method = operation.method.as_str().to_ascii_lowercase();
         self.paths.entry(operation.path.to_owned()).or_default().insert(method, described);
-        self.schemas.0.extend(operation.schemas.0);
+        self.schemas.extend(operation.schemas);
         let filter = MethodFilter::try_from(operation.method).unwrap_or(MethodFilter::GET);
         self.router = self.router.route(operation.path, on(filter, handler));
         self
+    }
+
+    /// Names that two different schemas have.
+    #[cfg(test)]
+    pub(in crate::control::api) fn clashes(&self) -> &[String] {
+        &self.schemas.clashes
     }
 
     /// The router, which serves its document as well.
@@ -70,7 +95,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     fn document(&self, title: &str, base: &str, description: &str) -> Value {
-        let mut schemas = self.schemas.0.clone();
+        let mut schemas = self.schemas.by_name.clone();
         schemas.insert("Problem".into(), problem());
         json!({
             "openapi": "3.1.0",

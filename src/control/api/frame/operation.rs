@@ -6,6 +6,7 @@
 //! described, because both come from the same line.
 
 use axum::http::{Method, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -90,9 +91,21 @@ impl Operation {
 
     /// Answers with a piece of a list.
     pub(in crate::control::api) fn lists<T: ToSchema>(mut self, description: &str) -> Self {
-        // A schema with a parameter refers to it without bringing it.
+        // A schema with a parameter is called the same whatever the parameter
+        // is, and refers to it without bringing it.
         self.schemas.reference::<T>();
-        self.gives::<Listed<T>>(StatusCode::OK, description)
+        let name = format!("{}List", T::name());
+        let schema = self.schemas.take(name, Listed::<T>::schema());
+        let content = json!({ "application/json": { "schema": schema } });
+        self.answers.push((StatusCode::OK, json!({ "description": description, "content": content })));
+        self
+    }
+
+    /// Answers with a body that is no JSON.
+    pub(in crate::control::api) fn gives_text(mut self, status: StatusCode, media: &str, description: &str) -> Self {
+        let content = json!({ media: { "schema": { "type": "string" } } });
+        self.answers.push((status, json!({ "description": description, "content": content })));
+        self
     }
 
     /// Answers without a body.
@@ -180,10 +193,17 @@ impl Schemas {
         let mut found = vec![(T::name().into_owned(), T::schema())];
         T::schemas(&mut found);
         for (name, schema) in found {
-            if let Ok(schema) = serde_json::to_value(schema) {
-                self.0.insert(name, schema);
-            }
+            self.take(name, schema);
         }
         json!({ "$ref": format!("#/components/schemas/{}", T::name()) })
+    }
+
+    /// Remembers a schema, and gives a reference to it.
+    fn take(&mut self, name: String, schema: impl Serialize) -> Value {
+        let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
+        if let Ok(schema) = serde_json::to_value(schema) {
+            self.insert(name, schema);
+        }
+        reference
     }
 }

@@ -58,6 +58,7 @@ impl From<Arc<AccountRow>> for Account {
 
 /// An account that is to be made.
 #[derive(Clone, Deserialize, ToSchema)]
+#[schema(as = NewAccount)]
 struct Create {
     /// Its name, without the tenant.
     #[schema(min_length = 1, example = "ada")]
@@ -75,6 +76,7 @@ struct Create {
 
 /// What is to change; what is absent stays.
 #[derive(Clone, Default, Deserialize, ToSchema)]
+#[schema(as = AccountChange)]
 struct Change {
     /// A new password.
     #[schema(min_length = 8, max_length = 512, format = Password)]

@@ -24,6 +24,7 @@ use super::{Api, BASE, CONFLICT, IF_MATCH, ONCE, STALE, UNUSABLE};
 /// Whether an anchor counts.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AnchorStatus)]
 enum Status {
     /// It does.
     Enabled,
@@ -116,6 +117,7 @@ impl From<AnchorView> for Anchor {
 
 /// A certificate that is to be an anchor.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = NewAnchor)]
 struct Upload {
     /// What people call it.
     #[schema(max_length = 255, example = "Plant 7 CA")]
@@ -131,6 +133,7 @@ struct Upload {
 
 /// What is to change; what is absent stays.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = AnchorChange)]
 struct Change {
     /// What people call it.
     name: Option<String>,
@@ -144,6 +147,7 @@ struct Change {
 
 /// A code that proves possession of the anchor's key.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = RegistrationCode)]
 struct Code {
     /// The CN that a certificate, signed by the anchor's key, has to carry.
     registration_code: String,

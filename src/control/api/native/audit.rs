@@ -20,6 +20,7 @@ use super::Api;
 
 /// A line of the audit.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditLine)]
 struct Line {
     /// When.
     #[schema(format = DateTime)]

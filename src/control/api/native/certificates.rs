@@ -26,6 +26,7 @@ use super::{Api, BASE, CONFLICT, ONCE, UNUSABLE};
 /// What a certificate was issued for.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CertificateUse)]
 enum Use {
     /// An agent, with a key that was made here and not kept.
     Agent,
@@ -37,6 +38,7 @@ enum Use {
 
 /// An issued certificate. Its private key was never kept.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = IssuedCertificate)]
 struct Issued {
     /// Its identifier, which sorts by time.
     id: String,
@@ -90,6 +92,7 @@ impl From<&CertificateRow> for Issued {
 
 /// A certificate request.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = CertificateRequest)]
 struct Enrol {
     /// The request (PKCS #10): PEM in any form, or base64 of the DER. Its CN is
     /// the device.
@@ -98,6 +101,7 @@ struct Enrol {
 
 /// A one-time token that is to be made.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = NewEnrolmentToken)]
 struct Invite {
     /// The device, which is the CN of its certificate.
     #[schema(min_length = 1, max_length = 64, example = "pump-7")]
@@ -109,6 +113,7 @@ struct Invite {
 
 /// A one-time token for the first certificate of a device.
 #[derive(Clone, Serialize, ToSchema)]
+#[schema(as = EnrolmentToken)]
 struct Invitation {
     /// What the device shows with its request; it is told this once.
     token: String,
@@ -121,6 +126,7 @@ struct Invitation {
 
 /// Why a certificate is taken back.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = CertificateRevocation)]
 struct Revoke {
     /// By the names of RFC 5280 §5.3.1; `unspecified` when absent.
     #[schema(example = "superseded")]

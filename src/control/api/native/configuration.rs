@@ -17,6 +17,7 @@ use super::Api;
 
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = ConfigurationVerdict)]
 struct Verdict {
     /// Whether a start or a reload would take it.
     good: bool,

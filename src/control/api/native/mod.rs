@@ -11,12 +11,14 @@ mod certificate;
 mod certificates;
 mod configuration;
 mod connections;
+mod refusals;
 mod revocations;
 mod status;
 mod tenants;
 mod tokens;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -49,8 +51,10 @@ const UNUSABLE: (StatusCode, &str) = (StatusCode::UNPROCESSABLE_ENTITY, "The cer
 #[derive(Clone)]
 pub(super) struct Api {
     pub(super) broker: Handle,
-    /// Where work that blocks is done.
+    /// Where work that blocks is done, and what follows is told.
     pub(super) tasks: Tasks,
+    /// Who follows refusals.
+    pub(super) tails: Arc<AtomicUsize>,
 }
 
 impl FromRef<Api> for Handle {
@@ -62,6 +66,13 @@ impl FromRef<Api> for Handle {
 /// The routes.
 pub(super) fn routes(broker: Handle, tasks: Tasks) -> Router {
     let once_state = Once { broker: broker.clone(), answered: Arc::new(Answered::default()) };
+    let routes = described();
+    let router = routes.finish("Certus", BASE, ABOUT).with_state(Api { broker, tasks, tails: Arc::default() });
+    router.layer(from_fn_with_state(once_state, once))
+}
+
+/// All of them, with what is told about them.
+fn described() -> Routes<Api> {
     let parts = [
         status::add,
         tenants::add,
@@ -69,12 +80,22 @@ pub(super) fn routes(broker: Handle, tasks: Tasks) -> Router {
         certificates::add,
         revocations::add,
         connections::add,
+        refusals::add,
         accounts::add,
         tokens::add,
         audit::add,
         configuration::add,
     ];
-    let routes = parts.into_iter().fold(Routes::new(), |routes, add| add(routes));
-    let router = routes.finish("Certus", BASE, ABOUT).with_state(Api { broker, tasks });
-    router.layer(from_fn_with_state(once_state, once))
+    parts.into_iter().fold(Routes::new(), |routes, add| add(routes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of two that share a name, the document would show one for both.
+    #[test]
+    fn no_two_schemas_have_one_name() {
+        assert_eq!(described().clashes(), <[String; 0]>::default());
+    }
 }

@@ -22,6 +22,7 @@ use super::{Api, CONFLICT, ONCE, UNUSABLE};
 /// What a revocation names.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RevocationTarget)]
 enum Target {
     /// A serial number.
     Serial,
@@ -92,6 +93,7 @@ impl From<Arc<RevocationRow>> for Revocation {
 
 /// What is to be taken back.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = NewRevocation)]
 struct Revoke {
     /// What it names.
     target: Target,
@@ -126,6 +128,7 @@ struct Which {
 
 /// A certificate revocation list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Crl)]
 struct List {
     /// Where it came from: an address, or `upload`.
     source: String,
@@ -160,6 +163,7 @@ impl From<Arc<CrlRow>> for List {
 
 /// Lists of an anchor.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CrlsOfAnchor)]
 struct Lists {
     /// The lists that are kept.
     items: Vec<List>,
@@ -208,7 +212,10 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         )
         .add(
             write(Method::POST, LISTS, "uploadCrl", "Upload revocation lists that the anchor has signed")
-                .takes_text(&["application/pkix-crl", "application/x-pem-file"], "One list in DER, or several in PEM.")
+                .takes_text(
+                    &["application/pkix-crl", "application/x-pem-file", "text/plain"],
+                    "One list in DER, or several in PEM.",
+                )
                 .gives::<Lists>(StatusCode::OK, "They are taken; whoever they concern has to go.")
                 .refuses(&[CONFLICT, UNUSABLE]),
             upload,

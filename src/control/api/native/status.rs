@@ -12,6 +12,7 @@ use super::Api;
 
 /// The broker.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Broker)]
 struct Status {
     /// The version that runs.
     version: &'static str,

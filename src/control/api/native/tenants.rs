@@ -55,6 +55,7 @@ impl From<TenantView> for Tenant {
 
 /// A tenant that is to be made.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = NewTenant)]
 struct Create {
     /// 1 to 64 letters, digits, hyphens, underscores and dots.
     #[schema(min_length = 1, max_length = 64, example = "acme")]
@@ -68,6 +69,7 @@ struct Create {
 
 /// What is to change; what is absent stays.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = TenantChange)]
 struct Change {
     /// Whether its clients may connect. Those that are connected have to go.
     enabled: Option<bool>,

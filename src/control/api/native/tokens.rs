@@ -52,6 +52,7 @@ impl From<Arc<TokenRow>> for Token {
 
 /// A token with its secret, which is told this once.
 #[derive(Clone, Serialize, ToSchema)]
+#[schema(as = MadeToken)]
 struct Made {
     /// What to send as `Authorization: Bearer …`.
     token: String,
@@ -62,6 +63,7 @@ struct Made {
 
 /// A token that is to be made.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = NewToken)]
 struct Create {
     /// What people call it.
     #[schema(example = "ci")]
