@@ -7,6 +7,7 @@
 mod clients;
 mod login;
 mod publication;
+mod renewal;
 mod stale_lists;
 mod status;
 mod storage;

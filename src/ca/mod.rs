@@ -10,6 +10,7 @@
 pub mod armour;
 pub mod authority;
 pub mod crl;
+mod csr_attributes;
 mod der;
 mod development;
 mod files;

@@ -328,7 +328,7 @@ fn alt_names(mut extensions: &[u8]) -> Option<Vec<AltName>> {
     Some(names)
 }
 
-fn alt_name(name: &GeneralName<'_>) -> Option<AltName> {
+pub(super) fn alt_name(name: &GeneralName<'_>) -> Option<AltName> {
     Some(match name {
         GeneralName::DNSName(name) => AltName::Dns((*name).to_owned()),
         GeneralName::RFC822Name(name) => AltName::Email((*name).to_owned()),

@@ -25,7 +25,16 @@ pub(super) fn check_enabled(tenant: &Tenant) -> Result<(), No> {
 
 /// Whether the device was taken back by its name, whatever proves it.
 pub(super) fn check_device(tenant: &Tenant, client_id: &ClientId, session_key: &ClientId) -> Result<(), No> {
-    match tenant.revoked_device([client_id.as_str(), session_key.as_str()]) {
+    told(tenant.revoked_device([client_id.as_str(), session_key.as_str()]))
+}
+
+/// Whether the name of a device was taken back, as a CN or as the device's.
+pub(super) fn check_taken_back(tenant: &Tenant, name: &str) -> Result<(), No> {
+    told(tenant.revocations.of_common_name(name).or_else(|| tenant.revoked_device([name])))
+}
+
+fn told(revoked: Option<Revoked>) -> Result<(), No> {
+    match revoked {
         None => Ok(()),
         Some(Revoked { since, reason }) => {
             let detail = format!("the device was revoked on {} ({reason})", date(since));

@@ -64,6 +64,8 @@ pub mod refusal;
 #[cfg(feature = "server")]
 pub mod refusals;
 #[cfg(feature = "server")]
+pub mod renewal;
+#[cfg(feature = "server")]
 mod revoked;
 #[cfg(feature = "server")]
 pub mod server_certificate;

@@ -35,12 +35,14 @@ pub enum Stage {
     Publish,
     /// At a subscription; the connection may go on.
     Subscribe,
+    /// When a certificate was to be renewed over EST.
+    Renewal,
 }
 
 impl Stage {
     /// All of them, in the order in which a connection meets them.
     pub const ALL: &'static [Self] =
-        &[Self::Accept, Self::Handshake, Self::Connect, Self::Live, Self::Publish, Self::Subscribe];
+        &[Self::Accept, Self::Handshake, Self::Connect, Self::Live, Self::Publish, Self::Subscribe, Self::Renewal];
 
     /// The name in logs and JSON.
     #[must_use]
@@ -52,6 +54,7 @@ impl Stage {
             Self::Live => "live",
             Self::Publish => "publish",
             Self::Subscribe => "subscribe",
+            Self::Renewal => "renewal",
         }
     }
 }

@@ -13,5 +13,6 @@ mod https_client;
 
 mod callers;
 mod document;
+mod est;
 mod frame;
 mod operations;

@@ -13,10 +13,12 @@ use super::draft::Draft;
 use super::fault::{Fault, Kind};
 use super::state::each;
 use super::tenants::no_tenant;
+use super::voucher::{Voucher, spent};
 use super::{Authority, random};
+use crate::ca::csr_attributes;
 use crate::ca::profile::{AltName, Profile, Validity};
 use crate::ca::record::{
-    CertificateName, CertificateRow, CertificateUse, EnrolmentRow, KeyUse, Record, RevocationKind, RevocationRow,
+    CertificateName, CertificateRow, CertificateUse, KeyUse, Record, RevocationKind, RevocationRow,
 };
 use crate::ca::request::Request;
 use crate::ca::signer::{Order, SignError};
@@ -45,22 +47,6 @@ pub struct CertificateFilter {
     pub common_name: Option<String>,
     /// Also those that were taken back.
     pub revoked: bool,
-}
-
-/// Who vouches for a certificate request.
-#[derive(Clone, Copy, Debug)]
-pub enum Voucher<'v> {
-    /// A caller who may issue certificates.
-    Caller(&'v Caller),
-    /// A one-time token, which is used up.
-    Enrolment(&'v EnrolmentRow),
-    /// The holder of a certificate of this CN, which the caller has verified.
-    Holder {
-        /// The tenant that the certificate belongs to.
-        tenant: &'v str,
-        /// Its CN.
-        common_name: &'v str,
-    },
 }
 
 /// What a signer is asked for.
@@ -120,7 +106,8 @@ impl Authority {
     }
 
     /// Gives a device a certificate for its own request. The CN is the device;
-    /// nobody gets another's name.
+    /// nobody gets another's name, and of what else the request asks for only
+    /// what the voucher covers: rights may depend on it.
     ///
     /// # Errors
     /// The request asks for what its voucher does not cover, or the token was
@@ -134,6 +121,7 @@ impl Authority {
         let common_name =
             request.only("CN").map_err(|error| Fault::in_field(Kind::Invalid, "CN", error.reason))?.to_owned();
         let (caller, action) = voucher.stands_for(tenant, &common_name)?;
+        let granted = voucher.grants(request, &common_name)?;
         self.change(&caller, action, |draft| {
             draft.concerns(tenant);
             let settings = draft.state.settings(tenant).ok_or_else(|| no_tenant(tenant))?;
@@ -148,10 +136,10 @@ impl Authority {
             let wish = Wish {
                 used_for: CertificateUse::Device,
                 key_use: KeyUse::Issuer,
-                subject: request.subject(),
+                subject: &granted.subject,
                 common_name: common_name.clone(),
                 public_key: request.public_key(),
-                alt_names: request.alt_names(),
+                alt_names: &granted.alt_names,
                 name: common_name.clone(),
             };
             let row = self.sign(draft, tenant, &wish)?;
@@ -306,6 +294,16 @@ impl Authority {
         .await
     }
 
+    /// What requests of a tenant's devices have to contain, as EST tells it
+    /// (RFC 7030 section 4.5.2, CsrAttrs in DER); none if every key will do.
+    ///
+    /// # Errors
+    /// There is no such tenant.
+    pub fn request_attributes(&self, tenant: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let settings = self.state().settings(tenant).ok_or_else(|| no_tenant(tenant))?;
+        Ok(csr_attributes::of(settings.switches.key_policy))
+    }
+
     /// The certificate of the CA that signs for a tenant, DER; that of the
     /// operator for no tenant. Made when it is not there.
     ///
@@ -326,45 +324,12 @@ impl Authority {
     }
 }
 
-impl Voucher<'_> {
-    /// Who is written into the audit, if it covers a certificate of this CN.
-    fn stands_for(self, tenant: &str, common_name: &str) -> Result<(Caller, &'static str), Fault> {
-        let device = |name: &str| Caller {
-            name: Arc::from(format!("device {name}")),
-            tenant: Some(Arc::from(tenant)),
-            ..Caller::broker()
-        };
-        let wrong = |named: &str| {
-            let detail = format!("the request names {common_name:?}, but what vouches for it {named:?}");
-            Err(Fault::in_field(Kind::Forbidden, "CN", detail)
-                .but("ask for a certificate with your own name as the CN"))
-        };
-        match self {
-            Self::Caller(caller) => {
-                caller.needs(Scope::CertificatesWrite, tenant).map(|()| (caller.clone(), "certificate.issue"))
-            }
-            Self::Enrolment(token) if token.tenant != tenant => Err(spent()),
-            Self::Enrolment(token) if token.device != common_name => wrong(&token.device),
-            Self::Enrolment(token) => Ok((device(&token.device), "certificate.enrol")),
-            Self::Holder { tenant: own, .. } if own != tenant => {
-                Err(Fault::new(Kind::Forbidden, "the certificate belongs to another tenant"))
-            }
-            Self::Holder { common_name: own, .. } if own != common_name => wrong(own),
-            Self::Holder { common_name: own, .. } => Ok((device(own), "certificate.renew")),
-        }
-    }
-}
-
 impl CertificateFilter {
     fn takes(&self, row: &CertificateRow) -> bool {
         self.used_for.is_none_or(|wanted| wanted == row.used_for)
             && self.common_name.as_deref().is_none_or(|wanted| wanted == row.common_name)
             && (self.revoked || row.revoked_at.is_none())
     }
-}
-
-fn spent() -> Fault {
-    Fault::new(Kind::Unauthorized, "the enrolment token is unknown, used or ended").but("ask for a new one")
 }
 
 fn unsigned(error: SignError) -> Fault {

@@ -31,6 +31,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod voucher;
 
 pub use crate::identity::certificate::CertificateFacts;
 pub use crate::identity::name::CommonName;
@@ -40,13 +41,14 @@ pub use accounts::{AccountChange, NewAccount};
 pub use anchors::{AnchorChange, AnchorView, NewAnchor};
 pub use audit::AuditFilter;
 pub use caller::Caller;
-pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent, Voucher};
+pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent};
 pub use crls::MAX_CRL_BYTES;
 pub use fault::{Fault, Kind};
 pub use requests::Grant;
 pub use revocations::NewRevocation;
 pub use tenants::{NewTenant, TenantChange, TenantView};
 pub use tokens::{NewToken, Presented, TokenView};
+pub use voucher::Voucher;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

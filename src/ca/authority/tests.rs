@@ -6,7 +6,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
-use crate::ca::record::{AnchorStatus, KeyUse};
+use crate::ca::record::{AnchorStatus, CertificateRow, KeyUse};
 use crate::ca::request::Request;
 use crate::identity::switch::Profile;
 use crate::mqtt::TenantId;
@@ -202,9 +202,32 @@ async fn an_enrolment_token_is_for_one_device_and_one_time() {
     assert_eq!(issued.common_name, "dev-1");
     let spent = house.authority.enrol(Voucher::Enrolment(&row), "open", &read("dev-1")).await.unwrap_err();
     assert!(spent.kind == Kind::Unauthorized && house.authority.enrolment(&token.secret).is_none());
-    let holder = Voucher::Holder { tenant: "open", common_name: "dev-1" };
+    let holder = Voucher::Holder { tenant: "open", common_name: "dev-1", certificate: None };
     house.authority.enrol(holder, "open", &read("dev-1")).await.unwrap();
     assert_eq!(house.authority.enrol(holder, "mc", &read("dev-1")).await.unwrap_err().kind, Kind::Forbidden);
+}
+
+/// Rights may depend on O, OU and alternative names, and a request is its
+/// sender's own word.
+#[tokio::test]
+async fn a_certificate_holds_no_name_that_nobody_vouched_for() {
+    let house = house();
+    let boss = [(DnType::OrganizationName, "Board"), (DnType::CommonName, "dev-1")];
+    let asked = Request::read(&request(&boss)).unwrap();
+    let subject = |row: &CertificateRow| CertificateFacts::of_der(&row.der).unwrap().subject.clone();
+    let caller = broker();
+    let full = house.authority.enrol(Voucher::Caller(&caller), "open", &asked).await.unwrap();
+    let token = house.authority.create_enrolment(&caller, "open", "dev-1", Duration::from_secs(60)).await.unwrap();
+    let row = house.authority.enrolment(&token.secret).unwrap();
+    let bare = house.authority.enrol(Voucher::Enrolment(&row), "open", &asked).await.unwrap();
+    assert!(subject(&full).contains("Board") && subject(&bare) == "CN=dev-1", "{} {}", subject(&full), subject(&bare));
+    let holder = |certificate| Voucher::Holder { tenant: "open", common_name: "dev-1", certificate };
+    let kept = house.authority.enrol(holder(Some(full.der.as_slice())), "open", &asked).await.unwrap();
+    assert_eq!(subject(&kept), subject(&full));
+    for before in [None, Some(bare.der.as_slice())] {
+        let renewed = house.authority.enrol(holder(before), "open", &asked).await.unwrap();
+        assert_eq!(subject(&renewed), "CN=dev-1");
+    }
 }
 
 #[tokio::test]

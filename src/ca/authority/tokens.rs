@@ -183,6 +183,12 @@ impl Authority {
         Ok(Presented { row, secret: Zeroizing::new(format!("{ENROLMENT_PREFIX}{id}_{}", secret.as_str())) })
     }
 
+    /// Whether `token` has the form of a one-time token, good or not.
+    #[must_use]
+    pub fn is_enrolment(token: &str) -> bool {
+        token.starts_with(ENROLMENT_PREFIX)
+    }
+
     /// The enrolment that this one-time token stands for, if it holds. It is
     /// used up in the change that issues the certificate.
     #[must_use]

@@ -6,6 +6,7 @@
 //! audited by the part that owns it.
 
 mod admin;
+mod est;
 mod frame;
 mod health;
 mod https;
@@ -51,6 +52,8 @@ fn routes(broker: Handle, tasks: Tasks) -> Router {
     // What belongs to no face is told in our own shape.
     let ours = native.merge(public::routes(broker.clone())).merge(pages::routes()).fallback(no_route);
     let own = stream.merge(faced(ours, Face::Native)).merge(faced(mindconnect, Face::Mindconnect));
+    let est = Router::new().nest(est::BASE, est::routes(broker.clone()).fallback(no_route));
+    let own = own.merge(faced(est, Face::Est));
     let all = PLATFORMS.into_iter().fold(own, |all, (base, face)| {
         all.merge(faced(Router::new().nest(base, Router::new().fallback(no_route)), face))
     });

@@ -27,6 +27,8 @@ pub(in crate::control::api) enum Face {
     Cumulocity,
     /// Centiloc (CEN-CSR-03).
     Centiloc,
+    /// EST: text for people (RFC 7030 section 4.2.3).
+    Est,
 }
 
 /// Puts a problem that a handler left into the words of its face.
@@ -37,7 +39,10 @@ pub(in crate::control::api) async fn render(State(face): State<Face>, request: R
     let Some(Carried(problem)) = response.extensions_mut().remove::<Carried>() else { return response };
     let Words { status, media, body } = face.words(&problem, &id.0);
     *response.status_mut() = status;
-    let text = body.to_string();
+    let text = match body {
+        Value::String(text) => text,
+        body => body.to_string(),
+    };
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     fields.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
@@ -64,6 +69,7 @@ impl Face {
             Self::Mindconnect => mindconnect(problem, logref),
             Self::Cumulocity => cumulocity(problem),
             Self::Centiloc => centiloc(problem, logref),
+            Self::Est => est(problem, logref),
         }
     }
 
@@ -71,7 +77,7 @@ impl Face {
         let ways: &[&'static str] = match self {
             Self::Native => &["Bearer realm=\"certus\"", "Basic realm=\"certus\", charset=\"UTF-8\""],
             Self::Mindconnect => &["Bearer"],
-            Self::Cumulocity | Self::Centiloc => &["Basic realm=\"certus\", charset=\"UTF-8\""],
+            Self::Cumulocity | Self::Centiloc | Self::Est => &["Basic realm=\"certus\", charset=\"UTF-8\""],
         };
         fields.remove(header::WWW_AUTHENTICATE);
         for way in ways {
@@ -186,6 +192,17 @@ fn centiloc(problem: &Problem, logref: &str) -> Words {
     Words { status: problem.kind.status(), media: "application/json", body }
 }
 
+fn est(problem: &Problem, logref: &str) -> Words {
+    let status = match problem.kind {
+        // What cannot be used is the client's mistake, whichever part it is.
+        Kind::Refused(Refused::InvalidCertificate) => StatusCode::BAD_REQUEST,
+        kind => kind.status(),
+    };
+    let field = problem.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+    let text = format!("{field}{}\nlogref {logref}\n", problem.line());
+    Words { status, media: "text/plain; charset=utf-8", body: Value::String(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,5 +231,6 @@ mod tests {
         assert_eq!(cumulocity.media, "application/vnd.com.nsn.cumulocity.error+json");
         assert_eq!(cumulocity.body["error"], "general/Bad Request");
         assert_eq!(Face::Centiloc.words(&problem(), "r1").body["error"], "missing");
+        assert_eq!(Face::Est.words(&problem(), "r1").body, "name: name is missing; give it a name\nlogref r1\n");
     }
 }

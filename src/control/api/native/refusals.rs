@@ -49,7 +49,7 @@ struct Wanted {
     /// Only those for this reason, such as `unknown_issuer`.
     reason: Option<String>,
     /// Only those at this stage: `accept`, `handshake`, `connect`, `live`,
-    /// `publish` or `subscribe`.
+    /// `publish`, `subscribe` or `renewal`.
     stage: Option<String>,
     /// Only those of this ClientId.
     client_id: Option<String>,
