@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod https;
 mod listeners;
+mod mail;
 mod rights;
 mod sources;
 mod storage;
@@ -44,6 +45,8 @@ pub struct Config {
     pub broker: broker::Settings,
     /// Where health and metrics are asked for; nowhere when absent.
     pub admin: Option<SocketAddr>,
+    /// Where notices go through, if they are mailed.
+    pub mail: Option<crate::control::chores::mail::Settings>,
     /// Where certificates lie, and the development PKI is made.
     pub certs_dir: PathBuf,
     /// Where the broker keeps its state.
@@ -160,6 +163,7 @@ fn read<'a>(
     let (log_level, log_format) = log(&top);
     let (server_tls, mut server_names, server) = server_tls(&top, &certs_dir);
     let (durability, slow_store) = storage::storage(&top, &state_dir);
+    let mail = mail::mail(&top);
     let (net, delivery) = (bounds::net(&top), bounds::delivery(&top));
     let entries = tenants::tenants(&top);
     let named: Vec<_> = entries.iter().map(|entry| entry.settings.clone()).collect();
@@ -180,7 +184,7 @@ fn read<'a>(
     let tenants = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
     let broker = broker::Settings { listeners, https, server_tls, net, delivery, tenants, durability, slow_store };
     let certs_dir = plan.certs_dir;
-    Config { broker, admin, certs_dir, state_dir, log_level, log_format, worker_threads, test_clock, notes }
+    Config { broker, admin, mail, certs_dir, state_dir, log_level, log_format, worker_threads, test_clock, notes }
 }
 
 /// Whoever binds an address expects clients to connect to it by that.

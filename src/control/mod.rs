@@ -1,8 +1,9 @@
 //! The control plane: what people and scripts use to run the broker.
 //!
-//! What lives here: the command line and HTTP. What does not: the data plane; it is
-//! reached through `broker::Handle` only. Invariant: a change that fails leaves
+//! What lives here: the command line, HTTP, and what is done now and then. What
+//! does not: the data plane; it is reached through `broker::Handle` only. Invariant: a change that fails leaves
 //! everything as it was and says why.
 
 pub mod api;
+pub mod chores;
 pub mod cli;

@@ -44,6 +44,7 @@ pub use caller::Caller;
 pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent};
 pub use crls::MAX_CRL_BYTES;
 pub use fault::{Fault, Kind};
+pub use random::new_password;
 pub use requests::Grant;
 pub use revocations::NewRevocation;
 pub use tenants::{NewTenant, TenantChange, TenantView};

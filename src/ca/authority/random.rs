@@ -22,6 +22,15 @@ pub(super) fn secret(count: usize) -> Result<Zeroizing<String>, Fault> {
     Ok(Zeroizing::new(Base64UrlUnpadded::encode_string(&bytes(count)?)))
 }
 
+/// A password for an account that is made without one: 144 bits that survive
+/// being read out and typed into a shell.
+///
+/// # Errors
+/// There are no random numbers.
+pub fn new_password() -> Result<Zeroizing<String>, Fault> {
+    secret(18)
+}
+
 /// A ULID of this moment.
 pub(super) fn ulid(now: u64) -> Result<String, Fault> {
     let random = bytes(16)?.iter().fold(0_u128, |all, byte| all << 8 | u128::from(*byte));

@@ -6,6 +6,7 @@
 //! audited by the part that owns it.
 
 mod admin;
+mod centiloc;
 mod est;
 mod frame;
 mod health;
@@ -34,12 +35,8 @@ use frame::problem::{Kind, Problem};
 
 /// Where the faces of the platforms live: what is not there is told in their
 /// shape, too (MC-API-05).
-const PLATFORMS: [(&str, Face); 4] = [
-    ("/tenant", Face::Cumulocity),
-    ("/user", Face::Cumulocity),
-    ("/devicecontrol", Face::Cumulocity),
-    ("/api/usermqtt/v1", Face::Centiloc),
-];
+const PLATFORMS: [(&str, Face); 3] =
+    [("/tenant", Face::Cumulocity), ("/user", Face::Cumulocity), ("/devicecontrol", Face::Cumulocity)];
 
 /// All that the HTTPS listener serves.
 fn routes(broker: Handle, tasks: Tasks) -> Router {
@@ -49,11 +46,15 @@ fn routes(broker: Handle, tasks: Tasks) -> Router {
     let mindconnect =
         Router::new().nest(mindconnect::BASE, mindconnect::routes(broker.clone(), tasks).fallback(no_route));
     let mindconnect = mindconnect.merge(mindconnect::login_routes(broker.clone()));
+    let centiloc = Router::new().nest(centiloc::BASE, centiloc::routes(broker.clone()).fallback(no_route));
     // What belongs to no face is told in our own shape.
     let ours = native.merge(public::routes(broker.clone())).merge(pages::routes()).fallback(no_route);
-    let own = stream.merge(faced(ours, Face::Native)).merge(faced(mindconnect, Face::Mindconnect));
     let est = Router::new().nest(est::BASE, est::routes(broker.clone()).fallback(no_route));
-    let own = own.merge(faced(est, Face::Est));
+    let own = stream
+        .merge(faced(ours, Face::Native))
+        .merge(faced(mindconnect, Face::Mindconnect))
+        .merge(faced(centiloc, Face::Centiloc))
+        .merge(faced(est, Face::Est));
     let all = PLATFORMS.into_iter().fold(own, |all, (base, face)| {
         all.merge(faced(Router::new().nest(base, Router::new().fallback(no_route)), face))
     });

@@ -19,6 +19,7 @@ use crate::ca::authority::{Caller, Fault, NewToken};
 use crate::clock::Clock;
 use crate::config::{Config, Problem, load};
 use crate::control::api::{self, Admin};
+use crate::control::chores;
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::{self, LogControl};
 
@@ -110,6 +111,7 @@ async fn serve(start: Start<'_>) -> Outcome {
         admin.serve(broker.handle(), &answering);
     }
     api::serve(&broker.handle(), &answering);
+    chores::keep(broker.handle(), start.config.mail.clone(), &answering);
     notify(&[NotifyState::Ready]);
     loop {
         match events.next().await {

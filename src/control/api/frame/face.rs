@@ -187,9 +187,14 @@ fn cumulocity_words(status: StatusCode, error: &str, message: String) -> Words {
 }
 
 fn centiloc(problem: &Problem, logref: &str) -> Words {
-    let mut body = json!({ "error": problem.kind.name(), "message": problem.line(), "logref": logref });
+    let (status, error) = match problem.kind {
+        // CEN-CSR-03
+        Kind::Refused(Refused::InvalidCertificate) => (StatusCode::BAD_REQUEST, "invalid_csr"),
+        kind => (kind.status(), kind.name()),
+    };
+    let mut body = json!({ "error": error, "message": problem.line(), "logref": logref });
     put(&mut body, "field", problem.field.as_deref());
-    Words { status: problem.kind.status(), media: "application/json", body }
+    Words { status, media: "application/json", body }
 }
 
 fn est(problem: &Problem, logref: &str) -> Words {
