@@ -22,13 +22,22 @@ pub(super) fn secret(count: usize) -> Result<Zeroizing<String>, Fault> {
     Ok(Zeroizing::new(Base64UrlUnpadded::encode_string(&bytes(count)?)))
 }
 
-/// A password for an account that is made without one: 144 bits that survive
-/// being read out and typed into a shell.
+/// Characters of a password that is made here: 142 bits.
+const PASSWORD: usize = 24;
+
+/// A password for an account that is made without one: letters and digits, so
+/// that it survives being read out, and a shell.
 ///
 /// # Errors
 /// There are no random numbers.
 pub fn new_password() -> Result<Zeroizing<String>, Fault> {
-    secret(18)
+    let mut password = Zeroizing::new(String::with_capacity(PASSWORD));
+    while password.len() < PASSWORD {
+        let more = secret(PASSWORD)?;
+        let room = PASSWORD - password.len();
+        password.extend(more.chars().filter(char::is_ascii_alphanumeric).take(room));
+    }
+    Ok(password)
 }
 
 /// A ULID of this moment.
