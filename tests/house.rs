@@ -89,7 +89,8 @@ const ARROWS: &[(&str, &[Part])] = &[
     ("src/control/api/",     &[Only("broker", &["Handle", "Checked", "ClientFilter", "Connected", "Guest", "HttpsDoor", "HttpsSettings",
                                "HttpsStream", "Reason", "Refusal", "RefusalFilter", "Stage", "WebSocketRequest"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
                                Whole("shutdown")]),
-    ("src/control/",         &[Only("broker", &["Handle"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt")]),
+    ("src/control/",         &[Only("broker", &["Handle"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
+                               Whole("shutdown")]),
     // A load generator measures time and runs clients of its own.
     ("src/bench/",           &[Whole("mqtt"), Whole("codec"), Whole("telemetry"), Whole("clock"), Whole("shutdown")]),
     // A tenant and its switches are settings: plain data that TOML is mapped onto; an anchor's PEM, accounts and rights are read here.

@@ -21,6 +21,7 @@ ok "$(code curl -sS --cacert $CA -X POST $U/certificateRequests/$ID/approve)" 40
 ok "$(code curl -sS --cacert $CA -u bravo/operator:oppw1234 -X POST $U/certificateRequests/$ID/approve)" 403 "nor may another tenant's operator"
 G=$(curl -sS --cacert $CA -u "$OPERATOR" -X POST $U/certificateRequests/$ID/approve)
 echo "$G" | jq -r .certificate > tls-cert.pem; curl -sS --cacert $CA $URL/ca-cert.pem -o ca-cert.pem
+ok "$(openssl verify -CAfile ca-cert.pem tls-cert.pem)" "tls-cert.pem: OK" "openssl verifies it under the public CA file"
 USER=$(echo "$G" | jq -r .username); PASS=$(echo "$G" | jq -r .password)
 ok "$USER" acme-um-1 "a user name"
 ok "$(openssl x509 -in tls-cert.pem -noout -subject)" "subject=C = FR, O = ACME SA, CN = acme, emailAddress = ops@acme.example" "the subject stays as it was asked for"
@@ -53,7 +54,8 @@ ok "$(heard centiloc/bravo | grep -ci denied)" 1 "another tenant's topic"
 ok "$(heard '#' | grep -ci denied)" 1 "everything"
 sub -i acme-erp2 -t centiloc/acme -W 20 > told 2>&1 & S=$!; sleep 1
 ok "$(curl -sS --cacert $CA -u $OPERATOR -H 'Content-Type: application/json' -X PUT $U/tenants/acme/subscription -d '{"active":false}' | jq .active)" false "the subscription is switched off"
-sleep 3; ok "$(kill -0 $S 2>/dev/null && echo there || echo gone)" gone "who is connected has to go"
+for i in $(seq 50); do kill -0 $S 2>/dev/null || break; sleep 0.1; done
+ok "$(kill -0 $S 2>/dev/null && echo there || echo gone)" gone "who is connected has to go"
 ok "$(conn --id acme-1 --user "$USER" --pw "$PASS")" "CONNACK 5 sp 0" "and cannot come back"
 ok "$(curl -sS --cacert $CA -u $OPERATOR -H 'Content-Type: application/json' -X PUT $U/tenants/acme/subscription -d '{"active":true}' | jq .active)" true "switched on again"
 ok "$(conn --id acme-1 --user "$USER" --pw "$PASS")" "CONNACK 0 sp 0" "everything is as before"

@@ -304,6 +304,12 @@ impl Authority {
         Ok(csr_attributes::of(settings.switches.key_policy))
     }
 
+    /// The certificate of a CA that was made here, DER, if it was.
+    #[must_use]
+    pub fn known_issuer(&self, tenant: &str, used_for: KeyUse) -> Option<Vec<u8>> {
+        self.state().keys.get(&[tenant, used_for.as_str()]).map(|row| row.certificate.clone())
+    }
+
     /// The certificate of the CA that signs for a tenant, DER; that of the
     /// operator for no tenant. Made when it is not there.
     ///
