@@ -77,7 +77,7 @@ pub struct Pushed {
     /// The number of the first stored message.
     pub first_seq: Option<u64>,
     /// How many numbers were given. When there are any,
-    /// [`SessionQueue::settle`](super::SessionQueue::settle) is due once the run is appended.
+    /// `SessionQueue::settle` is due once the run is appended.
     pub stored: u32,
     /// Numbers of messages that make room, to be removed from the store.
     pub evicted: Vec<u64>,
@@ -103,7 +103,7 @@ pub enum Reading {
     /// Nothing; the reader will be woken.
     Idle,
     /// Messages were lost that must not be: the session ends. See
-    /// [`SessionQueue::overflowed`](super::SessionQueue::overflowed).
+    /// `SessionQueue::overflowed`.
     Overflowed,
 }
 

@@ -24,7 +24,7 @@ pub enum Command {
     /// Trust or the time has changed: authorise again.
     Recheck,
     /// Somebody who runs the broker, or one of its platforms, ends the
-    /// connection; [`Control::why_dismissed`] says why.
+    /// connection; `Control::why_dismissed` says why.
     Dismiss,
     /// The broker stops.
     ShutDown,

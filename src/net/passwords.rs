@@ -52,7 +52,7 @@ impl Passwords {
         Self { lockout: Lockout::default(), cores, inside: AtomicUsize::new(0), tasks }
     }
 
-    /// As [`Passwords::check`], for a hash that belongs to no tenant's snapshot;
+    /// As `Passwords::check`, for a hash that belongs to no tenant's snapshot;
     /// without one nobody's is checked, which takes as long and is wrong.
     pub async fn check_hash(
         &self,
