@@ -157,7 +157,7 @@ impl Anchor {
     }
 }
 
-fn is_ca(certificate: &Certificate<'_>) -> bool {
+pub(super) fn is_ca(certificate: &Certificate<'_>) -> bool {
     certificate.basic_constraints.is_some_and(|constraints| constraints.ca)
 }
 

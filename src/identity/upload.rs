@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use super::anchor::{Anchor, AnchorError};
+use super::anchor::{Anchor, AnchorError, is_ca};
 use super::certificate::{date, unix_seconds};
 use super::name::CommonName;
 use super::reason::Reason;
@@ -40,6 +40,10 @@ impl Anchor {
         let now = unix_seconds(now);
         if now > certificate.not_after {
             return refuse(format!("expired on {}", date(certificate.not_after)), Reason::Expired.remedy());
+        }
+        // TRUST-08: a device's own certificate is pinned by the configuration, or is CA:TRUE as thin-edge makes it.
+        if certificate.version >= 3 && !is_ca(certificate) {
+            return refuse("is no CA: basicConstraints CA:TRUE is missing".to_owned(), Reason::NotCa.remedy());
         }
         if !matches!(certificate.common_name, CommonName::One(_)) {
             return refuse("has no single common name (CN)".to_owned(), "make the CA with one CN in its subject");
