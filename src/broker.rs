@@ -6,6 +6,7 @@
 
 mod clients;
 mod login;
+mod proof;
 mod publication;
 mod renewal;
 mod stale_lists;
@@ -21,6 +22,7 @@ pub use crate::net::{
     Agreed, ClientFilter, Connected, Guest, HttpsDoor, HttpsSettings, HttpsStream, NotAgreed, WebSocketRequest,
 };
 pub use login::Checked;
+pub use proof::{NotProved, ProvedDevice};
 use publication::{Publication, Renewed};
 pub use status::Readiness;
 pub use storage::Durability;

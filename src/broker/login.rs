@@ -22,6 +22,15 @@ impl Handle {
         node.passwords.check_hash(address, hash.map(Arc::from), password, most, &node.clock).await
     }
 
+    /// Checks the password of the bootstrap account: that of `tenant`, or of
+    /// any tenant.
+    #[must_use]
+    pub fn check_bootstrap(&self, address: IpAddr, tenant: Option<&str>, given: &[u8]) -> Checked {
+        let good = self.authority().bootstrap_passwords(tenant);
+        let good: Vec<&[u8]> = good.iter().map(|password| password.0.as_bytes()).collect();
+        self.node.passwords.compare(address, &good, given, &self.node.clock)
+    }
+
     /// The hash of a password that was chosen; `None` when too many wait.
     pub async fn hash_password(&self, password: Zeroizing<Vec<u8>>) -> Option<String> {
         let most = self.node.settings.load().max_password_checks;

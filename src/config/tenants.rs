@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::identity::account::BootstrapPassword;
 use crate::identity::switch::{AnchorKind, AnchorState, MqttLevels, Profile, RejectAt, StaleCrl};
 use crate::identity::tenant::{Switches, TenantSettings};
 use crate::mqtt::{TenantId, Version};
@@ -100,6 +101,7 @@ fn tenant(table: Reader<'_>) -> Option<TenantEntry> {
     }
     let profile = table.read("profile", Profile::Open, word);
     let domain = table.read("domain", None, |given| domain(given).map(Some));
+    let bootstrap = table.read("bootstrap_password", None, |given| bootstrap(given).map(Some));
     let switches = switches(&table, profile);
     let anchors = table.tables("anchor").unwrap_or_default().into_iter().filter_map(anchor).collect();
     let accounts = accounts(&table);
@@ -107,7 +109,7 @@ fn tenant(table: Reader<'_>) -> Option<TenantEntry> {
     table.close();
     Some(TenantEntry {
         accounts,
-        settings: TenantSettings { switches, domain, ..TenantSettings::new(id?, profile) },
+        settings: TenantSettings { switches, domain, bootstrap, ..TenantSettings::new(id?, profile) },
         anchors,
         place,
     })
@@ -158,6 +160,15 @@ fn domain(given: Given<'_>) -> Result<String, Complaint> {
         return Ok(name.to_ascii_lowercase());
     }
     Err(Complaint::new(format!("{name:?} is not a host name"), "write a full name, such as \"factory.broker.lan\""))
+}
+
+fn bootstrap(given: Given<'_>) -> Result<BootstrapPassword, Complaint> {
+    // The password itself stands in no message.
+    let password = given.text().map(str::to_owned).unwrap_or_default();
+    if (8..=512).contains(&password.len()) {
+        return Ok(BootstrapPassword(password));
+    }
+    Err(Complaint::new("it is no text of 8 to 512 bytes", "write a longer one in quotes"))
 }
 
 fn switches(tenant: &Reader<'_>, profile: Profile) -> Switches {

@@ -22,6 +22,18 @@ pub struct Account {
     pub enabled: bool,
 }
 
+/// The password of the account that devices without one of their own ask
+/// with (C8Y-REG-04). It stands in the configuration as it is, because many
+/// devices know it anyway.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BootstrapPassword(pub String);
+
+impl std::fmt::Debug for BootstrapPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BootstrapPassword")
+    }
+}
+
 impl Account {
     /// The account as a line of the file.
     #[must_use]

@@ -24,7 +24,7 @@ use super::principal::{Holder, Principal};
 use super::reason::Reason;
 use super::refusal::{Refusal, Stage};
 use super::rule::{Accepted, Mismatch};
-use super::switch::{AutoRegister, CleanSessionPolicy, ClientCert, Password, Profile, RejectAt};
+use super::switch::{CleanSessionPolicy, ClientCert, Profile, RejectAt};
 use super::trust::{Tenant, TrustSnapshot};
 use crate::mqtt::{ClientId, TenantId, TopicName, Version};
 
@@ -151,7 +151,7 @@ impl No {
         Self { reason, detail: detail.into(), expected: None }
     }
 
-    fn at_connect(self, now: SystemTime) -> Refusal {
+    pub(super) fn at_connect(self, now: SystemTime) -> Refusal {
         let mut refusal = Refusal::new(Stage::Connect, self.reason, self.detail, now);
         refusal.expected = self.expected;
         refusal
@@ -387,25 +387,7 @@ impl<'c> Context<'c> {
     /// if it is not; none where a certificate names no single device.
     fn check_registration(&self, tenant: &Tenant, principal: &Principal) -> Result<Option<Arc<str>>, No> {
         let (Some(verdict), Some(name)) = (&self.verdict, principal.common_name()) else { return Ok(None) };
-        let by_itself = match tenant.switches.auto_register {
-            AutoRegister::Yes => true,
-            AutoRegister::PerAnchor => verdict.anchor.auto_registration,
-            AutoRegister::No => false,
-        };
-        match self.snapshot.devices().of(&tenant.id).find(name) {
-            Some(known) if !known.enabled => Err(conditions::disabled_device(name)),
-            Some(_) => Ok(Some(Arc::from(name))),
-            None if by_itself => Ok(Some(Arc::from(name))),
-            // The account that stands beside the certificate was registered.
-            None if tenant.switches.password == Password::Always => Ok(None),
-            None => Err(No::because(
-                Reason::NotRegistered,
-                format!(
-                    "the device is not registered, and the anchor \"{}\" does not register devices by itself",
-                    verdict.anchor.name
-                ),
-            )),
-        }
+        conditions::check_registration(self.snapshot.devices(), tenant, verdict, name)
     }
 
     fn admission(

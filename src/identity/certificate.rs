@@ -213,6 +213,12 @@ impl<'a> Certificate<'a> {
         self.issuer == other.subject
     }
 
+    /// The algorithm that it is signed by, as a dotted object identifier.
+    #[must_use]
+    pub fn signature_oid(&self) -> &str {
+        &self.signature_oid
+    }
+
     /// The subject for people.
     #[must_use]
     pub fn subject_text(&self) -> String {

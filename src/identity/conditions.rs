@@ -5,13 +5,16 @@
 //! does not: their order (`admission`, `readmission`). Invariant: each is pure,
 //! costs look-ups at most, and names what would help.
 
+use std::sync::Arc;
+
 use super::admission::{No, Peer};
 use super::certificate::{CertificateFacts, date};
 use super::devices::DeviceBook;
 use super::name::CommonName;
+use super::path::Verdict;
 use super::reason::Reason;
 use super::revocation::Revoked;
-use super::switch::{PlainListener, WebSocket};
+use super::switch::{AutoRegister, Password, PlainListener, WebSocket};
 use super::trust::Tenant;
 use crate::mqtt::{ClientId, Version};
 
@@ -93,6 +96,35 @@ pub(super) fn check_known(devices: &DeviceBook, tenant: &Tenant, device: Option<
         Some(known) if known.enabled => Ok(()),
         Some(_) => Err(disabled_device(device)),
         None => Err(No::because(Reason::NotRegistered, format!("the device {} was removed", device.escape_debug()))),
+    }
+}
+
+/// AUTH-13: the device that this certificate names, if it is known or may
+/// become known by itself; none where a certificate names no single device.
+pub(super) fn check_registration(
+    devices: &DeviceBook,
+    tenant: &Tenant,
+    verdict: &Verdict,
+    name: &str,
+) -> Result<Option<Arc<str>>, No> {
+    let by_itself = match tenant.switches.auto_register {
+        AutoRegister::Yes => true,
+        AutoRegister::PerAnchor => verdict.anchor.auto_registration,
+        AutoRegister::No => false,
+    };
+    match devices.of(&tenant.id).find(name) {
+        Some(known) if !known.enabled => Err(disabled_device(name)),
+        Some(_) => Ok(Some(Arc::from(name))),
+        None if by_itself => Ok(Some(Arc::from(name))),
+        // The account that stands beside the certificate was registered.
+        None if tenant.switches.password == Password::Always => Ok(None),
+        None => Err(No::because(
+            Reason::NotRegistered,
+            format!(
+                "the device is not registered, and the anchor \"{}\" does not register devices by itself",
+                verdict.anchor.name
+            ),
+        )),
     }
 }
 

@@ -38,6 +38,8 @@ mod conditions;
 #[cfg(feature = "server")]
 pub mod credentials;
 #[cfg(feature = "server")]
+pub mod device_proof;
+#[cfg(feature = "server")]
 pub mod devices;
 #[cfg(feature = "server")]
 pub mod explain;

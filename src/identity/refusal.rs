@@ -175,6 +175,13 @@ impl Refusal {
         self
     }
 
+    /// Whether only the registration of the device is missing, or switched
+    /// off.
+    #[must_use]
+    pub const fn is_about_registration(&self) -> bool {
+        matches!(self.reason, Reason::NotRegistered | Reason::DeviceDisabled)
+    }
+
     /// The reason string of MQTT 5.0: reason, detail and remedy.
     #[must_use]
     pub fn reason_string(&self) -> String {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::account::Account;
+use super::account::{Account, BootstrapPassword};
 use super::crl::CrlSettings;
 use super::policy::AclRule;
 use super::revocation::Revocation;
@@ -240,6 +240,8 @@ pub struct TenantSettings {
     pub revocations: Vec<Revocation>,
     /// The names that are proved by a password.
     pub accounts: Vec<Account>,
+    /// With what devices ask for credentials of their own, if they may.
+    pub bootstrap: Option<BootstrapPassword>,
 }
 
 impl TenantSettings {
@@ -255,6 +257,7 @@ impl TenantSettings {
             anchors: Vec::new(),
             revocations: Vec::new(),
             accounts: Vec::new(),
+            bootstrap: None,
         }
     }
 }

@@ -66,6 +66,20 @@ impl Passwords {
         self.check(address, challenge, most, clock).await
     }
 
+    /// Compares a password that stands in the configuration as it is with
+    /// those that `address` may mean.
+    pub fn compare(&self, address: IpAddr, good: &[&[u8]], given: &[u8], clock: &Clock) -> Checked {
+        if self.lockout.is_locked(address, clock.now()) {
+            return Checked::LockedOut;
+        }
+        let is = |good: &&[u8]| password::is_same(good, given);
+        if good.iter().filter(|good| is(good)).count() > 0 {
+            return Checked::Right;
+        }
+        self.lockout.failed(address, clock.now());
+        Checked::Wrong
+    }
+
     /// Hashes a new password; `None` when `most` are inside, or when there are
     /// no random numbers.
     pub async fn hash(&self, password: Zeroizing<Vec<u8>>, most: usize) -> Option<String> {
@@ -138,6 +152,19 @@ mod tests {
         }
         assert_eq!(pool.check(here, challenge("right"), 4, &clock).await, Checked::LockedOut);
         assert_eq!(pool.check(IpAddr::from([192, 0, 2, 2]), challenge("right"), 4, &clock).await, Checked::Right);
+    }
+
+    /// AUTH-14
+    #[test]
+    fn the_bootstrap_password_is_guessed_ten_times_at_most() {
+        let (pool, clock) = (Passwords::new(Tasks::new()), Clock::system());
+        let here = IpAddr::from([192, 0, 2, 1]);
+        assert_eq!(pool.compare(here, &[b"other", b"right"], b"right", &clock), Checked::Right);
+        for _ in 0..10 {
+            assert_eq!(pool.compare(here, &[b"right"], b"wrong", &clock), Checked::Wrong);
+        }
+        assert_eq!(pool.compare(here, &[b"right"], b"right", &clock), Checked::LockedOut);
+        assert_eq!(pool.compare(IpAddr::from([192, 0, 2, 2]), &[], b"", &clock), Checked::Wrong);
     }
 
     #[tokio::test]

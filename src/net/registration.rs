@@ -18,7 +18,6 @@ use crate::store::rows::{DeviceRow, Origin};
 use crate::store::{Batch, Op, Position, StoreError, Table};
 use crate::telemetry::metrics::Counter;
 
-use super::remember;
 use super::shared::{Node, Resting};
 
 /// First connections that wait for whoever follows them; older ones are left
@@ -45,7 +44,7 @@ pub struct FirstConnection {
 /// The key of a device's row.
 #[must_use]
 pub fn device_key(tenant: &TenantId, device: &str) -> Vec<u8> {
-    remember::key(tenant, device)
+    DeviceRow::key(tenant.as_str(), device)
 }
 
 /// Why the device cannot become known now, if so.

@@ -20,6 +20,7 @@ use super::caller::Caller;
 use super::fault::{Fault, Kind};
 use super::{Authority, random};
 use crate::ca::record::{KeyRow, KeyUse, LogoutRow};
+use crate::mqtt::TenantId;
 
 /// `{"alg":"HS256","typ":"JWT"}`
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
@@ -99,6 +100,9 @@ impl Authority {
         match subject.split_once('/') {
             Some(("account", name)) => self.find_account(tenant, name).is_some_and(|account| account.enabled),
             Some(("token", id)) => self.state().tokens.get(&[id]).is_some(),
+            Some(("device", id)) => {
+                self.devices.of(&TenantId::new(tenant)).find(id).is_some_and(|device| device.enabled)
+            }
             _ => true,
         }
     }

@@ -17,7 +17,7 @@ use super::tenants::{configured, expect_revision, no_tenant};
 use super::{Authority, random};
 use crate::ca::record::{AnchorRow, AnchorStatus, StaleCrlPolicy};
 use crate::identity::anchor::{Anchor, AnchorError};
-use crate::identity::certificate::CertificateFacts;
+use crate::identity::certificate::{Certificate, CertificateFacts};
 use crate::identity::pem;
 use crate::identity::switch::{AnchorKind, AnchorState, StaleCrl};
 use crate::identity::tenant::{AnchorSettings, TenantSettings};
@@ -71,6 +71,13 @@ impl AnchorView {
     #[must_use]
     pub fn sha1(&self) -> String {
         random::sha1_hex(&self.row.der)
+    }
+
+    /// The algorithm that it is signed by, as a dotted object identifier.
+    #[must_use]
+    pub fn signature_oid(&self) -> String {
+        let read = Certificate::read(self.row.der.as_slice().into());
+        read.map(|certificate| certificate.signature_oid().to_owned()).unwrap_or_default()
     }
 }
 

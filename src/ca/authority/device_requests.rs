@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::Authority;
+use zeroize::Zeroizing;
+
 use super::access::Scope;
 use super::caller::Caller;
+use super::devices::check_device_name;
 use super::fault::{Fault, Kind};
 use super::tenants::no_tenant;
+use super::{Authority, random};
 use crate::ca::record::{AccountRow, DeviceRequestRow, DeviceRequestStatus};
+use crate::identity::account::BootstrapPassword;
 use crate::identity::switch::Role;
 
 /// The most that wait in one tenant.
@@ -39,13 +43,7 @@ impl Authority {
     /// It waits already, or its name cannot be one.
     pub async fn expect_device(&self, caller: &Caller, tenant: &str, id: &str) -> Result<Arc<DeviceRequestRow>, Fault> {
         caller.needs(Scope::DevicesWrite, tenant)?;
-        if id.is_empty()
-            || id.len() > 256
-            || id.contains(['/', '+', '#', ':', '\0'])
-            || id.chars().any(char::is_whitespace)
-        {
-            return Err(Fault::in_field(Kind::Invalid, "id", format!("{id:?} cannot name a device")));
-        }
+        check_device_name(id)?;
         self.change(caller, "device.expect", |draft| {
             draft.concerns(tenant);
             if draft.state.settings(tenant).is_none() {
@@ -120,6 +118,23 @@ impl Authority {
             Ok(draft.put(DeviceRequestRow { status, ..row.clone() }))
         })
         .await
+    }
+
+    /// The passwords with which devices of `tenant`, or of any tenant, ask for
+    /// credentials of their own.
+    #[must_use]
+    pub fn bootstrap_passwords(&self, tenant: Option<&str>) -> Vec<BootstrapPassword> {
+        let state = self.state();
+        let meant = state.configured.iter().filter(|(id, _)| tenant.is_none_or(|tenant| tenant == *id));
+        meant.filter_map(|(_, settings)| settings.bootstrap.clone()).collect()
+    }
+
+    /// A password for a device, which nobody has to remember.
+    ///
+    /// # Errors
+    /// There are no random numbers.
+    pub fn fresh_password(&self) -> Result<Zeroizing<String>, Fault> {
+        random::secret(24)
     }
 
     /// Gives an accepted device its account, `device_<id>`, with the password

@@ -11,7 +11,8 @@ use super::caller::Caller;
 use super::fault::Fault;
 use super::state::{Edit, Kept, Reach, State};
 use crate::ca::record::{AuditRow, Record};
-use crate::store::{Batch, Op, Store};
+use crate::store::rows::DeviceRow;
+use crate::store::{Batch, Op, Store, Table};
 
 /// What a finished draft asks for.
 pub(super) struct Change {
@@ -104,7 +105,19 @@ impl<'d> Draft<'d> {
         Ok(row.map(|bytes| R::decode(&bytes)).transpose()?)
     }
 
-    fn write(&mut self, table: crate::store::Table, key: &[u8], value: Option<Vec<u8>>) {
+    /// Writes or takes away the row of a device, which connections write as
+    /// well and in a form of its own.
+    pub(super) fn put_device(&mut self, device: &str, before: Option<&DeviceRow>, after: Option<&DeviceRow>) {
+        let shown = |row: &DeviceRow| serde_json::json!({ "enabled": row.enabled, "type": row.kind, "name": row.name, "properties": row.properties });
+        if let Some(line) = before.or(after).map(|_| self.line("device", device.to_owned())) {
+            let (before, after) = (before.map(shown).unwrap_or_default(), after.map(shown).unwrap_or_default());
+            self.lines.push(AuditRow { before, after, ..line });
+        }
+        let key = DeviceRow::key(&self.tenant, device);
+        self.write(Table::Registrations, &key, after.map(DeviceRow::encode));
+    }
+
+    fn write(&mut self, table: Table, key: &[u8], value: Option<Vec<u8>>) {
         let key = key.to_vec();
         self.batch.push(match value {
             Some(value) => Op::Put { table, key, value },
@@ -116,19 +129,25 @@ impl<'d> Draft<'d> {
         if before.as_ref().or(after.as_ref()).is_none_or(serde_json::Value::is_null) {
             return; // an index of another row
         }
-        self.lines.push(AuditRow {
+        let line = self.line(R::NAME, row.label());
+        self.lines.push(AuditRow { before: before.unwrap_or_default(), after: after.unwrap_or_default(), ..line });
+    }
+
+    /// An audit line that does not say yet what changed.
+    fn line(&self, kind: &str, object: String) -> AuditRow {
+        AuditRow {
             at: self.now,
             number: 0,
             who: self.caller.name.to_string(),
             address: self.caller.address.as_deref().map(str::to_owned),
             tenant: self.tenant.clone(),
             action: self.action.to_owned(),
-            kind: R::NAME.to_owned(),
-            object: row.label(),
-            before: before.unwrap_or_default(),
-            after: after.unwrap_or_default(),
+            kind: kind.to_owned(),
+            object,
+            before: serde_json::Value::Null,
+            after: serde_json::Value::Null,
             request: self.caller.request.as_deref().map(str::to_owned),
-        });
+        }
     }
 
     pub(super) fn finish(mut self) -> Change {

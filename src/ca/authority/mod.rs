@@ -15,10 +15,12 @@ mod caller;
 mod certificates;
 mod crls;
 mod device_requests;
+mod devices;
 mod draft;
 mod durable;
 mod fault;
 mod keys;
+mod listed;
 mod notices;
 mod options;
 mod proof;
@@ -35,6 +37,8 @@ mod voucher;
 
 pub use crate::identity::certificate::CertificateFacts;
 pub use crate::identity::name::CommonName;
+pub use crate::identity::switch::{Profile, RevocationReason};
+pub use crate::store::rows::{DeviceRow, Origin};
 pub use access::{Scope, Scopes, UnknownScope};
 pub use access_tokens::Claims;
 pub use accounts::{AccountChange, NewAccount};
@@ -43,6 +47,7 @@ pub use audit::AuditFilter;
 pub use caller::Caller;
 pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent};
 pub use crls::MAX_CRL_BYTES;
+pub use devices::{DeviceView, NewDevice, check_device_name};
 pub use fault::{Fault, Kind};
 pub use random::new_password;
 pub use requests::Grant;
@@ -55,6 +60,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ca::seal::SealingKey;
 use crate::clock::Clock;
+use crate::identity::devices::DeviceBook;
 use crate::identity::tenant::TenantSettings;
 use crate::identity::trust::{TrustError, TrustSnapshot};
 use crate::store::Store;
@@ -94,6 +100,8 @@ pub struct Authority {
     store: Arc<dyn Store>,
     clock: Clock,
     state: Mutex<State>,
+    /// What connections know of devices.
+    devices: Arc<DeviceBook>,
     keys: Keys,
     publisher: Mutex<Option<Arc<dyn Publish>>>,
 }
@@ -112,10 +120,9 @@ impl Authority {
     ) -> Result<(Self, TrustSnapshot), OpenError> {
         let state = State::read(store.as_ref(), configured)?;
         let snapshot = state.snapshot().map_err(OpenError::Trust)?;
-        Ok((
-            Self { store, clock, state: Mutex::new(state), keys: Keys::new(sealing), publisher: Mutex::default() },
-            snapshot,
-        ))
+        let devices = Arc::clone(snapshot.devices());
+        let (state, keys) = (Mutex::new(state), Keys::new(sealing));
+        Ok((Self { store, clock, state, devices, keys, publisher: Mutex::default() }, snapshot))
     }
 
     /// Names whoever swaps snapshots; until then changes are only kept.

@@ -159,6 +159,12 @@ impl State {
         self.audit_number.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether there is such a tenant.
+    pub(super) fn has(&self, tenant: &str) -> bool {
+        let made = || self.tenants.get(&[tenant]).is_some_and(|row| row.profile.is_some());
+        self.configured.contains_key(tenant) || made()
+    }
+
     /// The names of all tenants.
     pub(super) fn tenant_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.configured.keys().cloned().collect();
@@ -226,7 +232,7 @@ impl State {
     }
 
     /// The first tenant of a profile, by name.
-    fn first_of(&self, profile: Profile) -> Option<String> {
+    pub(super) fn first_of(&self, profile: Profile) -> Option<String> {
         let has = |name: &String| match self.configured.get(name) {
             Some(configured) => configured.profile == profile,
             None => self.tenants.get(&[name]).is_some_and(|row| row.profile.as_deref() == Some(profile.as_str())),

@@ -76,6 +76,28 @@ impl Authority {
         view(&self.state(), id)
     }
 
+    /// Whether there is such a tenant, whoever asks.
+    #[must_use]
+    pub fn has_tenant(&self, id: &str) -> bool {
+        self.state().has(id)
+    }
+
+    /// The tenant whose domain this is.
+    #[must_use]
+    pub fn tenant_of_domain(&self, domain: &str) -> Option<String> {
+        let state = self.state();
+        let is = |own: Option<&String>| own.is_some_and(|own| own.eq_ignore_ascii_case(domain));
+        let configured = state.configured.values().find(|tenant| is(tenant.domain.as_ref()));
+        let made = || state.tenants.iter().find(|row| is(row.domain.as_ref())).map(|row| row.id.clone());
+        configured.map(|tenant| tenant.id.to_string()).or_else(made)
+    }
+
+    /// The first tenant of a profile by its name: the only one, mostly.
+    #[must_use]
+    pub fn first_tenant(&self, profile: Profile) -> Option<String> {
+        self.state().first_of(profile)
+    }
+
     /// Makes a tenant.
     ///
     /// # Errors

@@ -277,6 +277,7 @@ async fn notices_of_an_end_come_once_each_and_none_is_made_up_for() {
 #[tokio::test]
 async fn access_tokens_end_with_their_time_their_account_and_a_logout() {
     let house = house();
+    house.authority.register_device(&broker(), "mc", device("d1"), 0).await.unwrap();
     let claims = Claims { subject: "device/d1".into(), tenant: "mc".into(), scopes: vec!["devices:read".into()] };
     let token = house.authority.access_token(&claims, Duration::from_secs(300)).await.unwrap();
     assert_eq!(token.split('.').count(), 3);
@@ -292,6 +293,10 @@ async fn access_tokens_end_with_their_time_their_account_and_a_logout() {
     house.authority.clock().shift_to(301);
     assert!(house.authority.access(&token).is_none());
     house.authority.clock().shift_to(0);
+    house.authority.enable_device(&broker(), "mc", "d1", false).await.unwrap();
+    assert!(house.authority.access(&token).is_none());
+    house.authority.enable_device(&broker(), "mc", "d1", true).await.unwrap();
+    assert!(house.authority.access(&token).is_some());
     house.authority.end_access(&broker(), "mc", "device/d1").await.unwrap();
     assert!(house.authority.access(&token).is_none());
     let orphan = Claims { subject: "account/nobody".into(), ..claims };
@@ -326,4 +331,78 @@ async fn a_list_counts_for_the_anchor_that_signed_it_and_an_older_one_is_not_tak
     assert!(crls.len() == 1 && crls[0].serials.contains(&Serial(Box::new([7]))) && crls[0].this_update == now);
     again.authority.delete_crls(&broker(), "open", &anchor, None).await.unwrap();
     assert!(again.authority.crls(&broker(), "open", &anchor).unwrap().is_empty());
+}
+
+fn device(id: &str) -> NewDevice {
+    NewDevice { id: id.into(), origin: Origin::Bulk, kind: Some("pump".into()), name: None, properties: None }
+}
+
+/// What connections know of a device of the tenant `open`.
+fn known(house: &House, id: &str) -> Option<bool> {
+    house.authority.devices.of(&TenantId::new("open")).find(id).map(|known| known.enabled)
+}
+
+/// C8Y-REG-02
+#[tokio::test]
+async fn a_device_is_known_to_connections_and_to_the_store_alike() {
+    let house = house();
+    let authority = &house.authority;
+    let all = vec![device("one"), device("two words"), device("one"), device("three")];
+    let told = authority.register_devices(&broker(), "open", all, 2).await.unwrap();
+    assert_eq!(
+        told.iter().map(|told| told.as_ref().ok().copied()).collect::<Vec<_>>(),
+        [Some(true), None, Some(false), Some(true)]
+    );
+    let fault = authority.register_device(&broker(), "open", device("four"), 2).await.unwrap_err();
+    assert_eq!(fault.kind, Kind::LimitReached);
+    assert_eq!((known(&house, "one"), known(&house, "four")), (Some(true), None));
+    authority.enable_device(&broker(), "open", "one", false).await.unwrap();
+    assert_eq!(
+        (known(&house, "one"), authority.device(&broker(), "open", "one").unwrap().row.enabled),
+        (Some(false), false)
+    );
+    let names = |after: Option<&str>| {
+        let page = authority.devices(&broker(), "open", after, 10).unwrap();
+        page.into_iter().map(|device| device.id).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (names(None), names(Some("one"))),
+        (vec!["one".to_owned(), "three".to_owned()], vec!["three".to_owned()])
+    );
+    authority.forget_device(&broker(), "open", "one").await.unwrap();
+    assert_eq!((known(&house, "one"), names(None)), (None, vec!["three".to_owned()]));
+    assert_eq!(authority.forget_device(&broker(), "open", "one").await.unwrap_err().kind, Kind::NotFound);
+    let reader = Caller { scopes: Scopes::reading(), ..broker() };
+    assert_eq!(authority.register_device(&reader, "open", device("x"), 0).await.unwrap_err().kind, Kind::Forbidden);
+    assert_eq!(authority.register_device(&broker(), "none", device("x"), 0).await.unwrap_err().kind, Kind::NoTenant);
+    let (lines, _) = authority.audit(&broker(), &AuditFilter::default(), None, 100).unwrap();
+    let actions: Vec<_> = lines.iter().map(|line| (line.action.as_str(), line.object.as_str())).collect();
+    for wanted in [("device.register", "one"), ("device.change", "one"), ("device.forget", "one")] {
+        assert!(actions.contains(&wanted), "{wanted:?} in {actions:?}");
+    }
+}
+
+/// C8Y-CRL-01
+#[tokio::test]
+async fn the_list_of_serials_is_signed_by_the_tenants_own_ca_and_holds_nothing_else() {
+    let house = house();
+    let revoked = |value: &str, listed: bool| NewRevocation {
+        kind: crate::ca::record::RevocationKind::Serial,
+        value: value.into(),
+        anchor: None,
+        since: Some(1_000_000_000_000),
+        reason: RevocationReason::Unspecified,
+        note: None,
+        listed,
+    };
+    let all = vec![revoked("80", true), revoked("1000", true), revoked("1001", false)];
+    house.authority.revoke(&broker(), "open", all).await.unwrap();
+    let list = house.authority.listed_revocations(&broker(), "open").await.unwrap();
+    let read = crate::ca::crl::read(&list, &crate::ca::crl::Limits::default()).unwrap();
+    let kept = house.authority.find_tenant("open").unwrap().settings;
+    let own = kept.anchors.iter().find(|anchor| anchor.source == "made here").unwrap();
+    let own = crate::identity::certificate::Certificate::read(own.der.as_slice().into()).unwrap();
+    let read = read.into_iter().next().unwrap().signed_by(&own).unwrap();
+    let serials: Vec<String> = read.entries().map(|entry| entry.serial.to_string()).collect();
+    assert_eq!(serials, ["1000", "0080"]);
 }

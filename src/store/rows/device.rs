@@ -39,6 +39,12 @@ pub struct DeviceRow {
 }
 
 impl DeviceRow {
+    /// The key of a device's row: the tenant, a zero byte, the device.
+    #[must_use]
+    pub fn key(tenant: &str, device: &str) -> Vec<u8> {
+        [tenant.as_bytes(), &[0], device.as_bytes()].concat()
+    }
+
     /// A device that is known, and of which no more is, since `now`.
     #[must_use]
     pub const fn new(origin: Origin, now: u64) -> Self {
