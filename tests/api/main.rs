@@ -12,6 +12,7 @@ mod control_plane;
 mod https_client;
 
 mod callers;
+mod cumulocity;
 mod document;
 mod est;
 mod frame;

@@ -7,6 +7,7 @@
 
 mod admin;
 mod centiloc;
+mod cumulocity;
 mod est;
 mod frame;
 mod health;
@@ -54,7 +55,8 @@ fn routes(broker: Handle, tasks: Tasks) -> Router {
         .merge(faced(ours, Face::Native))
         .merge(faced(mindconnect, Face::Mindconnect))
         .merge(faced(centiloc, Face::Centiloc))
-        .merge(faced(est, Face::Est));
+        .merge(faced(est, Face::Est))
+        .merge(faced(cumulocity::routes(broker.clone()), Face::Cumulocity));
     let all = PLATFORMS.into_iter().fold(own, |all, (base, face)| {
         all.merge(faced(Router::new().nest(base, Router::new().fallback(no_route)), face))
     });

@@ -26,6 +26,14 @@ use super::problem::{Kind, Problem};
 #[derive(Clone, Debug)]
 pub(in crate::control::api) struct CalledBy(pub(in crate::control::api) Caller);
 
+/// The tenant that a user name without one means, where a face knows it: its
+/// accounts come before those of the whole broker then.
+#[derive(Clone, Debug)]
+pub(in crate::control::api) struct Home(pub(in crate::control::api) String);
+
+/// The name that Cumulocity has for those who run the whole of it.
+const MANAGEMENT: &str = "management";
+
 /// The longest user name with its password.
 const LONGEST: usize = 1024;
 
@@ -61,7 +69,8 @@ where
                     .extensions
                     .get::<Entrance>()
                     .and_then(|entrance| entrance.door.settings().default_tenant.as_ref().map(ToString::to_string));
-                by_password(&broker, address, value.trim(), place.as_deref()).await
+                let home = parts.extensions.get::<Home>().map(|Home(tenant)| tenant.as_str());
+                by_password(&broker, address, value.trim(), home, place.as_deref()).await
             }
             _ => Err(unknown("this way to log in is not known").but("use Bearer or Basic")),
         };
@@ -85,6 +94,7 @@ pub(in crate::control::api) async fn by_password(
     broker: &Handle,
     address: Option<IpAddr>,
     value: &str,
+    home: Option<&str>,
     default_tenant: Option<&str>,
 ) -> Result<Caller, Problem> {
     let wrong = || unknown("name or password is wrong");
@@ -96,7 +106,11 @@ pub(in crate::control::api) async fn by_password(
     let (user, password) = text.split_once(':').ok_or_else(wrong)?;
     let authority = broker.authority();
     let (tenant, name) = match user.split_once('/') {
+        Some((MANAGEMENT, name)) => ("", name),
         Some((tenant, name)) => (tenant, name),
+        None if home.is_some_and(|home| authority.find_account(home, user).is_some()) => {
+            (home.unwrap_or_default(), user)
+        }
         None if authority.find_account("", user).is_some() => ("", user),
         None => (default_tenant.unwrap_or_default(), user),
     };

@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, get, on};
 use serde_json::{Value, json};
 
+use super::cumulocity;
 use super::operation::Operation;
 
 /// Schemas by their names.
@@ -94,6 +95,22 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.router.route("/openapi.json", get(serve))
     }
 
+    /// The router of Cumulocity's face, whose paths have no common beginning:
+    /// its document lies at `place`, and tells errors in its shape.
+    pub(in crate::control::api) fn finish_cumulocity(self, place: &str, title: &str, description: &str) -> Router<S> {
+        let mut document = self.document(title, "/", description);
+        if let Some(problem) = document.pointer_mut("/components/schemas/Problem") {
+            *problem = cumulocity_problem();
+        }
+        // No description holds a media type.
+        let document: Arc<str> = document.to_string().replace("application/problem+json", cumulocity::MEDIA).into();
+        let serve = move || {
+            let text = document.to_string();
+            async move { ([(header::CONTENT_TYPE, "application/json")], text).into_response() }
+        };
+        self.router.route(place, get(serve))
+    }
+
     fn document(&self, title: &str, base: &str, description: &str) -> Value {
         let mut schemas = self.schemas.by_name.clone();
         schemas.insert("Problem".into(), problem());
@@ -112,6 +129,22 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             },
         })
     }
+}
+
+/// C8Y-API-02
+fn cumulocity_problem() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "type": "object",
+        "description": "Why a request was not done.",
+        "required": ["error", "message", "info"],
+        "properties": {
+            "error": text("What it is about, and the kind of problem."),
+            "message": text("What is wrong, and what would help."),
+            "info": text("Where to read on."),
+            "details": { "type": "object", "properties": { "exceptionMessage": text("The reason, where `message` is a fixed text.") } },
+        },
+    })
 }
 
 /// RFC 9457, with what we add.

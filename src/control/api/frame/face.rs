@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::ca::authority::Kind as Refused;
 
 use super::access::RequestId;
+use super::cumulocity::{Family, words as cumulocity};
 use super::problem::{Carried, Kind, Problem};
 
 /// Whose API it is.
@@ -34,10 +35,11 @@ pub(in crate::control::api) enum Face {
 /// Puts a problem that a handler left into the words of its face.
 pub(in crate::control::api) async fn render(State(face): State<Face>, request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let family = Family::of(request.uri().path());
     let is_head = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
     let Some(Carried(problem)) = response.extensions_mut().remove::<Carried>() else { return response };
-    let Words { status, media, body } = face.words(&problem, &id.0);
+    let Words { status, media, body } = face.words(&problem, &id.0, family);
     *response.status_mut() = status;
     let text = match body {
         Value::String(text) => text,
@@ -56,18 +58,18 @@ pub(in crate::control::api) async fn render(State(face): State<Face>, request: R
     response
 }
 
-struct Words {
-    status: StatusCode,
-    media: &'static str,
-    body: Value,
+pub(super) struct Words {
+    pub(super) status: StatusCode,
+    pub(super) media: &'static str,
+    pub(super) body: Value,
 }
 
 impl Face {
-    fn words(self, problem: &Problem, logref: &str) -> Words {
+    fn words(self, problem: &Problem, logref: &str, family: Family) -> Words {
         match self {
             Self::Native => native(problem, logref),
             Self::Mindconnect => mindconnect(problem, logref),
-            Self::Cumulocity => cumulocity(problem),
+            Self::Cumulocity => cumulocity(problem, family),
             Self::Centiloc => centiloc(problem, logref),
             Self::Est => est(problem, logref),
         }
@@ -155,37 +157,6 @@ fn mindconnect_words(status: StatusCode, code: &str, problem: &Problem, logref: 
     Words { status, media: "application/json", body }
 }
 
-fn cumulocity(problem: &Problem) -> Words {
-    let status = match problem.kind {
-        // C8Y-TC-07
-        Kind::Refused(Refused::LimitReached) => StatusCode::UNPROCESSABLE_ENTITY,
-        Kind::Refused(Refused::ProofFailed | Refused::ProofExpired) => StatusCode::BAD_REQUEST,
-        kind => kind.status(),
-    };
-    let name = match problem.kind {
-        Kind::Refused(Refused::Unauthorized) => {
-            let message = "Invalid credentials! : Bad credentials";
-            return cumulocity_words(status, "security/Unauthorized", message.to_owned());
-        }
-        Kind::Refused(Refused::Forbidden) => {
-            return cumulocity_words(status, "security/Forbidden", "Access is denied.".to_owned());
-        }
-        Kind::Refused(Refused::NoTenant) => return cumulocity_words(status, "security/Not Found", problem.line()),
-        Kind::Refused(Refused::NotFound) => return cumulocity_words(status, "certificate/Not Found", problem.line()),
-        Kind::Refused(Refused::ProofFailed | Refused::ProofExpired) => "Bad Request",
-        Kind::NoRoute => "Not Found",
-        Kind::Missing | Kind::Invalid | Kind::Parameter | Kind::Syntax => "Bad Request",
-        _ => status.canonical_reason().unwrap_or("Error"),
-    };
-    let family = if matches!(problem.kind, Kind::Refused(_)) { "tenants" } else { "general" };
-    cumulocity_words(status, &format!("{family}/{name}"), problem.line())
-}
-
-fn cumulocity_words(status: StatusCode, error: &str, message: String) -> Words {
-    let body = json!({ "error": error, "message": message, "info": "/api/docs/" });
-    Words { status, media: "application/vnd.com.nsn.cumulocity.error+json", body }
-}
-
 fn centiloc(problem: &Problem, logref: &str) -> Words {
     let (status, error) = match problem.kind {
         // CEN-CSR-03
@@ -215,7 +186,7 @@ mod tests {
     #[test]
     fn a_limit_has_the_status_of_each_platform() {
         let problem = Problem::new(Kind::Refused(Refused::LimitReached), "the limit 2 is reached");
-        let status = |face: Face| face.words(&problem, "r").status.as_u16();
+        let status = |face: Face| face.words(&problem, "r", Family::Certificates).status.as_u16();
         assert_eq!([Face::Native, Face::Mindconnect, Face::Cumulocity].map(status), [409, 409, 422]);
     }
 
@@ -225,17 +196,20 @@ mod tests {
 
     #[test]
     fn each_face_tells_the_same_problem_in_its_own_shape() {
-        let native = Face::Native.words(&problem(), "r1");
+        let native = Face::Native.words(&problem(), "r1", Family::General);
         assert_eq!(native.media, "application/problem+json");
         assert_eq!((&native.body["field"], &native.body["logref"]), (&Value::from("name"), &Value::from("r1")));
-        let mindconnect = Face::Mindconnect.words(&problem(), "r1");
+        let mindconnect = Face::Mindconnect.words(&problem(), "r1", Family::General);
         let error = &mindconnect.body["errors"][0];
         assert_eq!(error["code"], "mdsp.core.generic.missingRequestBodyProperty");
         assert_eq!(error["message"], "name is missing; give it a name");
-        let cumulocity = Face::Cumulocity.words(&problem(), "r1");
+        let cumulocity = Face::Cumulocity.words(&problem(), "r1", Family::General);
         assert_eq!(cumulocity.media, "application/vnd.com.nsn.cumulocity.error+json");
-        assert_eq!(cumulocity.body["error"], "general/Bad Request");
-        assert_eq!(Face::Centiloc.words(&problem(), "r1").body["error"], "missing");
-        assert_eq!(Face::Est.words(&problem(), "r1").body, "name: name is missing; give it a name\nlogref r1\n");
+        assert_eq!(cumulocity.body["error"], "general/Invalid Data");
+        assert_eq!(Face::Centiloc.words(&problem(), "r1", Family::General).body["error"], "missing");
+        assert_eq!(
+            Face::Est.words(&problem(), "r1", Family::General).body,
+            "name: name is missing; give it a name\nlogref r1\n"
+        );
     }
 }

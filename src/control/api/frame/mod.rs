@@ -9,6 +9,7 @@ pub(super) mod access;
 pub(super) mod body;
 pub(super) mod caller;
 pub(super) mod conditional;
+pub(super) mod cumulocity;
 pub(super) mod document;
 pub(super) mod face;
 pub(super) mod guard;

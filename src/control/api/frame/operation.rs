@@ -108,6 +108,28 @@ impl Operation {
         self
     }
 
+    /// With a body that is no JSON, in place of the JSON body.
+    pub(in crate::control::api) fn takes_text_too(mut self, media: &[&str]) -> Self {
+        let content = self.body.as_mut().and_then(|body| body.get_mut("content")).and_then(Value::as_object_mut);
+        if let Some(content) = content {
+            content.extend(media.iter().map(|media| ((*media).to_owned(), json!({ "schema": { "type": "string" } }))));
+        }
+        self
+    }
+
+    /// Answers with bytes that are no JSON.
+    pub(in crate::control::api) fn gives_bytes(mut self, media: &str, description: &str) -> Self {
+        let content = json!({ media: { "schema": { "type": "string", "format": "binary" } } });
+        self.answers.push((StatusCode::OK, json!({ "description": description, "content": content })));
+        self
+    }
+
+    /// Answers 200 without a body.
+    pub(in crate::control::api) fn gives_empty(mut self, description: &str) -> Self {
+        self.answers.push((StatusCode::OK, json!({ "description": description })));
+        self
+    }
+
     /// Answers without a body.
     pub(in crate::control::api) fn gives_nothing(mut self, description: &str) -> Self {
         self.answers.push((StatusCode::NO_CONTENT, json!({ "description": description })));

@@ -92,12 +92,12 @@ async fn known(broker: &Handle, fields: &HeaderMap, asked: &Asked, address: IpAd
     let basic =
         header.and_then(|value| value.trim().split_once(' ')).filter(|(way, _)| way.eq_ignore_ascii_case("basic"));
     if let Some((_, value)) = basic {
-        return by_password(broker, Some(address), value.trim(), None).await;
+        return by_password(broker, Some(address), value.trim(), None, None).await;
     }
     let name = asked.client_id.as_deref().unwrap_or_default();
     let secret = asked.client_secret.as_ref().map_or("", |secret| secret.as_str());
     let value = Zeroizing::new(Base64::encode_string(format!("{name}:{secret}").as_bytes()));
-    by_password(broker, Some(address), &value, None).await
+    by_password(broker, Some(address), &value, None, None).await
 }
 
 /// What the token may do: what was asked for, if the client may do that, else

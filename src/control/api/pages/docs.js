@@ -104,7 +104,7 @@ async function show() {
   find("document").href = address;
   try {
     const read = await (await fetch(address)).json();
-    const base = read.servers[0].url;
+    const base = read.servers[0].url.replace(/\/$/, "");
     const sections = (read.tags || []).map((tag) => {
       const section = make("section", "", make("h2", tag.name), make("p", tag.description || ""));
       for (const [path, methods] of Object.entries(read.paths)) {
