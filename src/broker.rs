@@ -5,6 +5,7 @@
 //! everything new before it swaps anything; a settings error changes nothing.
 
 mod clients;
+mod decision;
 mod login;
 mod proof;
 mod publication;
@@ -21,6 +22,7 @@ pub use crate::identity::refusals::RefusalFilter;
 pub use crate::net::{
     Agreed, ClientFilter, Connected, Guest, HttpsDoor, HttpsSettings, HttpsStream, NotAgreed, WebSocketRequest,
 };
+pub use decision::{Answer, Question, Unasked};
 pub use login::Checked;
 pub use proof::{NotProved, ProvedDevice};
 use publication::{Publication, Renewed};

@@ -183,3 +183,25 @@ fn a_configuration_is_checked_whole_without_being_taken() {
     assert_eq!((bad["good"].clone(), bad["problems"].as_array().unwrap().len()), (json!(false), 2), "{bad}");
     assert_eq!(plane.admin.send("POST", "/api/v1/config/check", Some(("text/xml", b""))).problem().0, 415);
 }
+
+#[test]
+fn a_decision_is_tested_as_the_data_plane_would_make_it() {
+    let plane = Plane::start();
+    plane.admin.post("/api/v1/tenants", &json!({ "id": "mc", "profile": "mindconnect" })).is(201);
+    let test = "/api/v1/tenants/mc/rights/test";
+    let ask = |action: &str, topic: &str| {
+        let question = json!({ "action": action, "topic": topic, "client_id": "mc_press", "common_name": "press" });
+        plane.admin.post(test, &question).is(200).json()
+    };
+    let own = ask("publish", "tc/mc/mc_press/o/mc_v3/ts");
+    assert!(own["allowed"] == true && own["by"].is_string(), "{own}");
+    let foreign = ask("publish", "tc/mc/mc_other/o/mc_v3/ts");
+    assert!(foreign["allowed"] == false && foreign["reason"].is_string(), "{foreign}");
+    assert_eq!(ask("subscribe", "tc/mc/mc_press/i/#")["allowed"], true);
+    assert_eq!(ask("subscribe", "#")["allowed"], false);
+    let bad = plane.admin.post(test, &json!({ "action": "publish", "topic": "a/#" })).problem();
+    assert_eq!((bad.0, bad.2.as_deref()), (400, Some("topic")));
+    let nobody = json!({ "action": "publish", "topic": "a", "account": "nobody" });
+    assert_eq!(plane.admin.post(test, &nobody).problem().2.as_deref(), Some("account"));
+    assert_eq!(plane.admin.post("/api/v1/tenants/none/rights/test", &nobody).problem().0, 404);
+}

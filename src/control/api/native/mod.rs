@@ -13,6 +13,7 @@ mod configuration;
 mod connections;
 mod refusals;
 mod revocations;
+mod rights;
 mod status;
 mod tenants;
 mod tokens;
@@ -85,6 +86,7 @@ fn described() -> Routes<Api> {
         tokens::add,
         audit::add,
         configuration::add,
+        rights::add,
     ];
     parts.into_iter().fold(Routes::new(), |routes, add| add(routes))
 }
