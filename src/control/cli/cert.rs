@@ -1,14 +1,18 @@
-//! `certus cert`: certificates from the development CAs.
+//! `certus cert`: certificates from the development CAs, and those that a
+//! running broker issues.
 //!
 //! What lives here: the arguments and what is printed. What does not: issuing
-//! (`ca`). Invariant: nothing that exists is overwritten.
+//! (`ca`), asking a broker (`remote`). Invariant: nothing that exists is overwritten.
+
+use std::time::SystemTime;
 
 use clap::Subcommand;
 
 use crate::ca;
 use crate::clock::Clock;
+use crate::config::Plan;
 
-use super::{Outcome, say, settings};
+use super::{Outcome, remote, say, settings};
 
 /// Arguments of `cert`.
 #[derive(Debug, clap::Args)]
@@ -32,20 +36,33 @@ enum Command {
         #[command(flatten)]
         place: settings::Where,
     },
+    /// List the certificates that a running broker has issued.
+    List(remote::issued::List),
+    /// Let a running broker issue a certificate for a device's own request.
+    #[command(after_help = "Example:\n  certus cert issue --csr pump-7.csr --out pump-7.pem")]
+    Issue(remote::issued::Issue),
+    /// Take back a certificate that a running broker has issued.
+    Revoke(remote::issued::Revoke),
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let (Command::New { place, .. } | Command::Server { place }) = &args.command;
+    match &args.command {
+        Command::List(args) => remote::issued::list(args),
+        Command::Issue(args) => remote::issued::issue(args),
+        Command::Revoke(args) => remote::issued::revoke(args),
+        Command::New { name, place } => develop(place, |plan, now| ca::new_device(&plan.certs_dir, name, now)),
+        Command::Server { place } => {
+            develop(place, |plan, now| ca::new_server(&plan.certs_dir, &plan.server_names, now))
+        }
+    }
+}
+
+fn develop(place: &settings::Where, issue: impl FnOnce(&Plan, SystemTime) -> Result<ca::Pair, ca::Error>) -> Outcome {
     let plan = match place.plan() {
         Ok(plan) => plan,
         Err(problems) => return Outcome::wrong(problems),
     };
-    let now = Clock::system().wall();
-    let issued = match &args.command {
-        Command::New { name, .. } => ca::new_device(&plan.certs_dir, name, now),
-        Command::Server { .. } => ca::new_server(&plan.certs_dir, &plan.server_names, now),
-    };
-    match issued {
+    match issue(&plan, Clock::system().wall()) {
         Ok(pair) => {
             say(format_args!("certificate {}", pair.certificate.display()));
             say(format_args!("key         {}", pair.key.display()));

@@ -11,6 +11,8 @@ mod check;
 mod explain;
 mod passwd;
 mod publish;
+mod recover;
+mod remote;
 mod serve;
 mod session;
 mod settings;
@@ -44,6 +46,8 @@ Without a command certus serves. Examples:
   certus acl test publish a/b --user bob     who may do what, and by which rule
   certus store check                         read all that a stopped broker has stored
   certus explain certs/pump-7.pem            why a certificate would be accepted or refused
+  certus anchor add --name root lab-ca.pem   trust a CA, in the running broker
+  certus refusals --follow                   why clients are refused, as it happens
 
 Exit codes: 0 done, 1 it did not work, 2 the command or the configuration is wrong.";
 
@@ -63,13 +67,29 @@ enum Command {
     Serve(settings::Args),
     /// Read the configuration and report every mistake at once.
     CheckConfig(settings::Args),
-    /// Issue certificates from the development CA.
+    /// Tenants of a running broker.
+    Tenant(remote::tenant::Args),
+    /// Trust anchors of a running broker: upload, prove, switch, delete.
+    Anchor(remote::anchor::Args),
+    /// Issue certificates from the development CA, or by a running broker.
     Cert(cert::Args),
+    /// Take back certificates, keys, names or devices, at once.
+    Revoke(Box<remote::revoke::Args>),
+    /// Accounts of a running broker: names with a password.
+    Account(remote::account::Args),
+    /// Tokens with which scripts administer a running broker.
+    Token(remote::token::Args),
+    /// Who is connected to a running broker.
+    Connections(remote::connections::Args),
+    /// Why clients were not let in, or were not allowed something.
+    Refusals(remote::refusals::Args),
+    /// Who changed what, and when.
+    Audit(remote::audit::Args),
     /// Judge a certificate offline, step by step, as the broker would.
     Explain(explain::Args),
     /// Ask offline who may publish and subscribe to what.
     Acl(acl::Args),
-    /// Make and edit the accounts of a tenant: names with a password.
+    /// Make and edit the file of accounts that a configuration names.
     Passwd(passwd::Args),
     /// Check, shrink, export and import the store of a stopped broker.
     Store(store::Args),
@@ -126,6 +146,14 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args).exit(),
         Some(Command::CheckConfig(args)) => check::run(&args).exit(),
         Some(Command::Cert(args)) => cert::run(&args).exit(),
+        Some(Command::Tenant(args)) => remote::tenant::run(&args).exit(),
+        Some(Command::Anchor(args)) => remote::anchor::run(&args).exit(),
+        Some(Command::Revoke(args)) => remote::revoke::run(&args).exit(),
+        Some(Command::Account(args)) => remote::account::run(&args).exit(),
+        Some(Command::Token(args)) => remote::token::run(&args).exit(),
+        Some(Command::Connections(args)) => remote::connections::run(&args).exit(),
+        Some(Command::Refusals(args)) => remote::refusals::run(&args).exit(),
+        Some(Command::Audit(args)) => remote::audit::run(&args).exit(),
         Some(Command::Explain(args)) => explain::run(&args).exit(),
         Some(Command::Acl(args)) => acl::run(&args).exit(),
         Some(Command::Passwd(args)) => passwd::run(&args).exit(),

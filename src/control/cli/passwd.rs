@@ -152,7 +152,7 @@ fn configured(args: &Args) -> Result<PathBuf, String> {
 
 /// The password: typed twice at a terminal, else the first line of standard
 /// input.
-fn ask(name: &str) -> Result<Zeroizing<String>, String> {
+pub(super) fn ask(name: &str) -> Result<Zeroizing<String>, String> {
     let unread = |error: io::Error| format!("no password could be read ({error})");
     let password = if io::stdin().is_terminal() {
         let first = Zeroizing::new(rpassword::prompt_password(format!("Password for {name}: ")).map_err(unread)?);

@@ -65,6 +65,11 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl Where {
+    /// What the variables say, for commands that have no flags for it.
+    pub(super) fn of_environment() -> Self {
+        Self { config: std::env::var_os("CERTUS_CONFIG").map(PathBuf::from), certs_dir: None }
+    }
+
     fn sources(&self) -> Sources {
         let mut sources = Sources::new().with_environment();
         if let Some(file) = &self.config {

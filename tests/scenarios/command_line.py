@@ -1,0 +1,166 @@
+"""A broker administered by the command line alone: AS-01's anchor, the rotation of a CA, revocation, accounts, tokens, audit."""
+
+import json
+import subprocess
+import time
+
+from support.broker import until
+from support.pki import Pair
+from support.scenario import openssl, tenant
+
+
+class CommandLine:
+    """`certus` against one broker, as one caller."""
+
+    def __init__(self, t, broker, token):
+        self.t, self.broker, self.file = t, broker, t.home / f"token{time.monotonic_ns()}"
+        self.file.write_text(token + "\n")
+
+    def flags(self):
+        return ["--url", f"https://localhost:{self.broker.https}", "--ca", self.broker.ca, "--token-file", self.file]
+
+    def __call__(self, *command, stdin=b""):
+        """(exit code, what it said) in one text."""
+        code, said = self.t.sh(self.t.binary, *command, *self.flags(), stdin=stdin)
+        return f"{code} {said}"
+
+    def json(self, *command):
+        code, said = self.t.sh(self.t.binary, *command, "--json", *self.flags(), stdin=b"")
+        return json.loads(said) if code == 0 else said
+
+
+def first_token(broker):
+    return next(word for line in broker.process.out for word in line.split() if word.startswith("certus_"))
+
+
+def rotation(t, certus, broker):
+    """Upload, prove, preview, delete: nobody but the holders of the old CA's certificates is cut off."""
+    old, new = t.pki.root("root"), t.pki.root("next")
+    pump, lamp = t.pki.leaf(old, "pump-1"), t.pki.leaf(new, "lamp-1")
+    t.matches(t.verdict(broker, pump, "pump-1"), "^TLS", "before the anchor is there, its device is a stranger")
+    t.matches(certus("anchor", "add", "--tenant", "lab", "--name", "root", old.cert), r"^0 anchor root .*added.*not proved yet", "AS-01: the anchor is added")
+    on_old = t.live(broker, pump, "pump-1")
+    code = certus.json("anchor", "code", "root")["registration_code"]
+    t.matches(certus("anchor", "verify", "root", t.pki.leaf(new, code, name="wrong").cert), "^1 ", "a proof by another key is refused")
+    t.matches(certus("anchor", "verify", "root", t.pki.leaf(old, code, name="proof").cert), "^0 .*is proved", "possession is proved")
+    t.ok(certus.json("anchor", "show", "root")["proved"], True, "and shown")
+    t.matches(certus("anchor", "add", "--name", "again", old.cert), "^1 .*already", "a certificate is an anchor once")
+    t.matches(certus("anchor", "add", "--name", "next", new.cert), "^0 ", "the second CA is added; the only tenant need not be named")
+    on_new = t.live(broker, lamp, "lamp-1")
+    preview = certus("anchor", "preview", "root")
+    t.check("pump-1" in preview and "lamp-1" not in preview, "the preview names who would be cut off", preview)
+    t.matches(certus("anchor", "delete", "root"), "^2 .*1 live connection.*--yes", "nobody to ask: nothing is deleted")
+    t.check(on_old.alive(), "and nobody is cut off")
+    t.matches(certus("anchor", "delete", "root", "--yes"), "^0 anchor root deleted", "the first CA is deleted")
+    t.check(on_old.ended_within(1.5) and on_new.alive(), "its device has to go, the other stays")
+    t.matches(t.verdict(broker, pump, "pump-1"), "^TLS", "and does not come back")
+    t.matches(certus("anchor", "disable", "next", "--yes"), "^0 .*disabled", "an anchor can be disabled")
+    t.check(on_new.ended_within(1.5), "which ends its connections")
+    t.matches(certus("anchor", "enable", "next"), "^0 .*enabled", "and enabled")
+    t.matches(certus("anchor", "show", "nothing"), "^1 certus: tenant lab has no anchor nothing; it has next", "a name that is not known is told with those that are")
+    return new, lamp
+
+
+def revocation(t, certus, broker, anchor, lamp):
+    follower = subprocess.Popen([str(part) for part in (t.binary, "refusals", "--follow", *certus.flags())], stdout=subprocess.PIPE, text=True)
+    raw = t.live(broker, lamp, "lamp-1")
+    t.matches(certus("revoke", "--device", "lamp-1", "--note", "stolen"), "^2 .*--yes", "what is destructive asks first")
+    t.matches(certus("revoke", "--device", "lamp-1", "--note", "stolen", "--reason", "keyCompromise", "--yes"), "^0 device lamp-1 is taken back", "a device is revoked")
+    t.check(raw.ended_within(1.5), "its connection ends")
+    t.check(t.verdict(broker, lamp, "lamp-1") != "CONNACK 0 sp 0", "it does not come back")
+    t.matches(certus("refusals", "--cn", "lamp-1"), r"revoked.*lamp-1.*remedy:", "refusals say why, and what to do")
+    line = follower.stdout.readline()
+    t.matches(line, "lamp-1.*remedy:", "who follows them saw it happen")
+    follower.terminate()
+    follower.wait(5)
+    t.matches(certus("revoke", "--list"), "device.*lamp-1.*stolen", "it is listed with its note")
+    t.matches(certus("revoke", "--device", "lamp-1", "--undo", "--yes"), "^0 .*given back", "and can be given back")
+    t.ok(t.verdict(broker, lamp, "lamp-1"), "CONNACK 0 sp 0", "then it may come again")
+
+    home = t.home / "crl"
+    home.mkdir()
+    (home / "index.txt").write_text("")
+    (home / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={home}/index.txt\ndefault_md=sha256\ndefault_crl_days=1\n")
+    by = ("-config", home / "conf", "-keyfile", anchor.key, "-cert", anchor.cert)
+    openssl("ca", *by, "-revoke", lamp.cert)
+    openssl("ca", *by, "-gencrl", "-out", home / "crl.pem")
+    t.matches(certus("revoke", "--crl", home / "crl.pem", "--yes"), "^2 .*--anchor", "a list belongs to an anchor")
+    t.matches(certus("revoke", "--crl", home / "crl.pem", "--anchor", "next", "--yes"), "^0 .*upload +1 ", "a list is taken")
+    t.check(t.verdict(broker, lamp, "lamp-1") != "CONNACK 0 sp 0", "and what it lists is refused")
+
+
+def certificates(t, certus, broker):
+    """A certificate from the tenant's own CA, for a request that openssl made."""
+    csr, key, out = t.home / "oven.csr", t.home / "oven.key", t.home / "oven.pem"
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-subj", "/CN=oven", "-out", csr)
+    t.matches(certus("cert", "issue", "--csr", csr, "--out", out), "^0 certificate .* for oven written to", "a certificate is issued")
+    oven = Pair(t.home, "oven")
+    raw = t.live(broker, oven, "oven")
+    t.matches(certus("cert", "issue", "--csr", key), "^2 .*csr", "a file that is no request is refused")
+    [one] = certus.json("cert", "list", "--cn", "oven")
+    t.matches(certus("cert", "revoke", one["id"]), "^2 .*--yes", "it is taken back only by who is sure")
+    t.matches(certus("cert", "revoke", one["id"], "--reason", "superseded", "--yes"), "^0 ", "it is taken back")
+    t.check(raw.ended_within(1.5), "and its connection ends")
+    t.matches(certus("cert", "list", "--revoked"), "oven +device .*Z +2", "as the list says")
+
+
+def callers(t, certus, broker, anchor):
+    said = certus("account", "add", "reader", "--tenant", "lab", "--role", "application", stdin=b"long enough\n")
+    t.matches(said, r"^0 account reader \(application\) made", "an account is made, its password read from standard input")
+    t.matches(certus("account", "add", "short", "--tenant", "lab", stdin=b"short\n"), "^2 .*password has 5 bytes", "a short password is refused")
+    t.matches(certus("account", "disable", "reader", "--tenant", "lab"), "^0 .*disabled", "it is disabled")
+    t.matches(certus("account", "list", "--tenant", "lab"), "reader +application +no", "and listed so")
+    t.matches(certus("account", "delete", "reader", "--tenant", "lab", "--yes"), "^0 ", "and deleted")
+
+    said = certus("token", "issue", "--tenant", "lab", "--scope", "auditor", "--name", "looks", "--lasts", "1h")
+    auditor = CommandLine(t, broker, said.removeprefix("0 ").strip())
+    t.matches(auditor("anchor", "list"), "^0 .*next +enabled", "a token for auditors reads")
+    t.matches(auditor("anchor", "add", "--name", "x", anchor.cert), "^1 .*anchors:write", "and changes nothing")
+    found = next(one for one in certus.json("token", "list", "--tenant", "lab") if one["name"] == "looks")
+    t.check(found["expires_at"], "it ends by itself", found)
+    t.matches(certus("token", "delete", found["id"], "--yes"), "^0 ", "or when it is ended")
+    t.matches(auditor("anchor", "list"), "^1 .*token.*(not known|ended)", "and is then refused")
+    t.matches(certus("token", "issue", "--tenant", "acme7", "--scope", "mcmqtt.admin"), "^1 .*acme7", "there is no such tenant")
+    t.matches(certus("tenant", "add", "acme7", "--profile", "mindconnect"), "^0 ", "until it is made")
+    t.matches(certus("token", "issue", "--tenant", "acme7", "--scope", "mcmqtt.admin"), "^0 certus_", "by the platform's own scope")
+    t.matches(certus("anchor", "list"), "^2 .*--tenant.*acme7, lab", "of two tenants one must be named")
+    t.matches(certus("tenant", "disable", "acme7", "--yes"), "^0 .*disabled", "a tenant is disabled")
+    t.matches(certus("tenant", "delete", "acme7"), "^2 .*--yes", "and deleted only by who is sure")
+    t.matches(certus("tenant", "delete", "acme7", "--yes"), "^0 ", "and is gone")
+
+
+def run(t):
+    broker = t.certus(tenant("lab", "open"))
+    certus = CommandLine(t, broker, first_token(broker))
+    anchor, lamp = rotation(t, certus, broker)
+    sun = t.live(broker, t.pki.leaf(anchor, "sun"), "sun")
+    [one] = certus.json("connections", "list", "--client-id", "sun")
+    t.matches(certus("connections", "disconnect", one["id"]), "^0 ", "a connection is ended")
+    t.check(sun.ended_within(2), "and ends")
+    revocation(t, certus, broker, anchor, lamp)
+    certificates(t, certus, broker)
+    callers(t, certus, broker, anchor)
+    audit = certus("audit", "--limit", "100")
+    t.matches(audit, r"token.*127\.0\.0\.1.*anchor.upload.*lab", "the audit says who, from where, did what")
+    t.ok([line["action"] for line in certus.json("audit", "--action", "tenant.", "--limit", "1")], ["tenant.delete"], "the last line, of one kind")
+
+    # What stands in the way.
+    nobody = CommandLine(t, broker, "certus_0_0")
+    t.matches(nobody("tenant", "list"), "^1 .*token", "a token that is not known")
+    flags = ["--url", f"https://localhost:{broker.https}", "--ca", broker.ca]
+    t.matches("%s %s" % t.sh(t.binary, "tenant", "list", *flags, stdin=b""), "^2 .*no token.*CERTUS_TOKEN", "no token and nobody to ask")
+    stranger = t.pki.root("stranger").cert
+    t.matches("%s %s" % t.sh(t.binary, "tenant", "list", "--url", flags[1], "--ca", stranger, "--token-file", certus.file, stdin=b""), "^1 .*no TLS.*stranger", "a broker under another CA gets no token")
+    t.matches("%s %s" % t.sh(t.binary, "tenant", "list", "--url", "http://localhost:8080", "--ca", broker.ca, "--token-file", certus.file, stdin=b""), "^2 .*only over TLS", "and none goes in the clear")
+
+    # The last token is lost.
+    where = ["--config", broker.file, "--certs-dir", broker.certs, "--state-dir", broker.state]
+    t.matches("%s %s" % t.sh(t.binary, "token", "recover", *where, stdin=b""), "^2 ", "a running broker's store is left alone")
+    broker.stop()
+    t.matches(certus("tenant", "list"), "^1 .*is the broker running", "a broker that is not there")
+    code, said = t.sh(t.binary, "token", "recover", *where, stdin=b"")
+    t.matches(f"{code} {said}", "^0 certus_", "a token from the store of a stopped broker")
+    broker.start()
+    again = CommandLine(t, broker, said.strip())
+    t.check(until(lambda: "0 " in again("tenant", "list")), "which the broker then knows")
+    t.matches(again("audit", "--action", "token.create", "--limit", "1"), "broker", "and the audit tells that the broker's owner made it")
