@@ -83,7 +83,7 @@ const ARROWS: &[(&str, &[Part])] = &[
                                Whole("clock"), Whole("telemetry"), Only("broker", &["Handle"])]),
     // The command line is where a process begins: it makes the clock, asks the identity room to explain a
     // chain, and starts the load generator, whose client `pub` and `sub` share.
-    ("src/control/cli/",     &[Whole("broker"), Only("control", &["api"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
+    ("src/control/cli/",     &[Whole("broker"), Only("control", &["api", "lists"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
                                Whole("identity"), Whole("store"), Whole("bench"), Whole("clock"), Whole("shutdown")]),
     // Its connections are tasks like all others; the broker hands out the door that they come through.
     ("src/control/api/",     &[Only("broker", &["Handle", "Answer", "Question", "Checked", "ClientFilter", "Connected", "Guest", "HttpsDoor", "HttpsSettings", "NotProved",
@@ -119,7 +119,7 @@ const AT_HOME: &[(&[&str], &[&str], &str)] = &[
     // The proof that a WebSocket's request was read is a SHA-1 digest.
     (&["aws_lc_rs"], &["src/net/tls", "src/net/websocket/upgrade", "src/identity/", "src/ca/", "src/bench/"],
         "digests, random numbers and keys belong to the rooms that judge and issue"),
-    (&["httparse"], &["src/net/websocket/"], "HTTP is spoken here only to leave it"),
+    (&["httparse"], &["src/net/websocket/", "src/control/lists/"], "HTTP is spoken here only to leave it, or to fetch a list"),
     (&["fjall", "async_nats"], &["src/store/", "src/cluster/"], "what is durable goes through Store::append"),
     (&["toml"], &["src/config/"], "configuration has one reader; a part receives its own Settings by value"),
     (&["clap", "clap_complete"], &["src/control/cli/", "src/bench/", "src/main.rs"], "arguments are read on the command line only"),

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::control::settings::{ListPlace, RevocationListSettings};
 use crate::identity::pem;
 use crate::identity::switch::AnchorState;
 use crate::identity::tenant::{AnchorSettings, TenantSettings};
@@ -21,7 +22,8 @@ pub(super) fn read(
     entries: Vec<TenantEntry>,
     certs_dir: &Path,
     made_at_start: &[PathBuf],
-) -> Vec<TenantSettings> {
+) -> (Vec<TenantSettings>, Vec<RevocationListSettings>) {
+    let mut lists = Vec::new();
     // Which tenant holds a certificate (TRUST-09).
     let mut owners: BTreeMap<Vec<u8>, String> = BTreeMap::new();
     let mut tenants = Vec::new();
@@ -36,14 +38,31 @@ pub(super) fn read(
                 other => other,
             };
             match read.and_then(|der| own(&mut owners, &tenant, &anchor, der)) {
-                Ok(der) => tenant.anchors.push(settings(&anchor, &path, der)),
+                Ok(der) => {
+                    let settings = settings(&anchor, &path, der);
+                    lists.extend(fetched(&tenant, &anchor, &settings));
+                    tenant.anchors.push(settings);
+                }
                 Err(complaint) => scope.report(anchor.place, "tenant.anchor.file", complaint),
             }
         }
         unique_names(scope, &tenant, &entry.place);
         tenants.push(tenant);
     }
-    tenants
+    (tenants, lists)
+}
+
+/// Its revocation lists that are fetched.
+fn fetched(tenant: &TenantSettings, entry: &AnchorEntry, anchor: &AnchorSettings) -> Vec<RevocationListSettings> {
+    let (places, refresh) = &entry.lists;
+    let settings = |place: &ListPlace| RevocationListSettings {
+        tenant: tenant.id.to_string(),
+        anchor: anchor.der.clone(),
+        name: anchor.name.clone(),
+        place: place.clone(),
+        refresh: *refresh,
+    };
+    places.iter().map(settings).collect()
 }
 
 fn settings(anchor: &AnchorEntry, path: &Path, der: Vec<u8>) -> AnchorSettings {

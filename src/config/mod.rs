@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::broker;
+use crate::control::settings::RevocationListSettings;
 use crate::mqtt::TenantId;
 use crate::telemetry::logging;
 
@@ -43,6 +44,8 @@ use document::{Reader, Scope};
 pub struct Config {
     /// What the broker is made of.
     pub broker: broker::Settings,
+    /// Revocation lists that are fetched.
+    pub revocation_lists: Vec<RevocationListSettings>,
     /// Where health and metrics are asked for; nowhere when absent.
     pub admin: Option<SocketAddr>,
     /// Where notices go through, if they are mailed.
@@ -181,10 +184,22 @@ fn read<'a>(
     let accounts = entries.iter().map(of_tenant).collect();
     let plan = Plan { certs_dir, durability: durability.clone(), server, devices, server_names, accounts };
     let made_at_start = prepared(scope, &plan, prepare);
-    let tenants = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
+    let (tenants, revocation_lists) = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
     let broker = broker::Settings { listeners, https, server_tls, net, delivery, tenants, durability, slow_store };
     let certs_dir = plan.certs_dir;
-    Config { broker, admin, mail, certs_dir, state_dir, log_level, log_format, worker_threads, test_clock, notes }
+    Config {
+        broker,
+        revocation_lists,
+        admin,
+        mail,
+        certs_dir,
+        state_dir,
+        log_level,
+        log_format,
+        worker_threads,
+        test_clock,
+        notes,
+    }
 }
 
 /// Whoever binds an address expects clients to connect to it by that.

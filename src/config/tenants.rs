@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::control::settings::ListPlace;
 use crate::identity::account::BootstrapPassword;
 use crate::identity::switch::{AnchorKind, AnchorState, MqttLevels, Profile, RejectAt, StaleCrl};
 use crate::identity::tenant::{Switches, TenantSettings};
@@ -17,7 +18,7 @@ use crate::mqtt::{TenantId, Version};
 
 use super::document::{Given, Reader};
 use super::error::{Complaint, Place};
-use super::values::{duration, size, text, truth, whole, word};
+use super::values::{duration, size, text, texts, truth, whole, word};
 
 /// The tenant of a broker whose configuration names none.
 pub(super) const DEFAULT_TENANT: &str = "lab";
@@ -32,6 +33,15 @@ const PACKET: RangeInclusive<u32> = 128..=268_435_460;
 /// From no time at all to what a 32-bit number of seconds holds.
 const EXPIRY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(u32::MAX as u64);
 
+/// How often revocation lists are fetched, unless told otherwise.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A list of a week ago is of little use; nobody needs one more than every second.
+const REFRESH: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
+
+/// Addresses of one anchor: as many lists as an anchor may have.
+const MOST_LISTS: usize = 16;
+
 /// An anchor whose certificate has not been read.
 #[derive(Clone, Debug)]
 pub(super) struct AnchorEntry {
@@ -41,6 +51,8 @@ pub(super) struct AnchorEntry {
     pub(super) state: AnchorState,
     pub(super) auto_registration: bool,
     pub(super) stale_crl: StaleCrl,
+    /// Where its revocation lists are, and how often they are fetched.
+    pub(super) lists: (Vec<ListPlace>, Duration),
     pub(super) place: Place,
 }
 
@@ -88,6 +100,7 @@ fn lab() -> TenantEntry {
         state: AnchorState::Enabled,
         auto_registration: true,
         stale_crl: StaleCrl::Soft,
+        lists: (Vec::new(), HOUR),
         place: Place::Default,
     };
     let settings = TenantSettings::new(TenantId::new(DEFAULT_TENANT), Profile::Open);
@@ -138,9 +151,26 @@ fn anchor(table: Reader<'_>) -> Option<AnchorEntry> {
     let platform = table.read("platform", false, truth);
     let kind = if platform { AnchorKind::Operator } else { AnchorKind::Configured };
     let stale_crl = table.read("stale_crl", StaleCrl::Soft, word);
+    let places = table.read("crl", Vec::new(), list_places);
+    let lists = (places, table.read("crl_refresh", HOUR, duration(REFRESH)));
     let place = table.place_of("file");
     table.close();
-    Some(AnchorEntry { name, file: file?, kind, state, auto_registration, stale_crl, place })
+    Some(AnchorEntry { name, file: file?, kind, state, auto_registration, stale_crl, lists, place })
+}
+
+fn list_places(given: Given<'_>) -> Result<Vec<ListPlace>, Complaint> {
+    let remedy = "write addresses such as \"http://pki.example/ca.crl\" or \"file:///etc/pki/ca.crl\"";
+    let texts = texts(given)?;
+    if texts.len() > MOST_LISTS {
+        return Err(Complaint::new(
+            format!("{} addresses are too many", texts.len()),
+            format!("write {MOST_LISTS} at most"),
+        ));
+    }
+    let place = |text: String| {
+        text.parse().map_err(|why: &str| Complaint::new(format!("{text:?} is no place of a list: {why}"), remedy))
+    };
+    texts.into_iter().map(place).collect()
 }
 
 fn tenant_id(given: Given<'_>) -> Result<TenantId, Complaint> {

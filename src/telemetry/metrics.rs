@@ -53,6 +53,8 @@ listed! {
         SessionsExpired "certus_sessions_expired_total" "Sessions removed because their time was over"
         TrustWithdrawn "certus_trust_withdrawn_total" "Live connections closed because trust no longer admits them"
         CrlStaleAccepted "certus_crl_stale_accepted_total" "Chains accepted by a revocation list that should have been replaced by a newer one"
+        CrlFetches "certus_crl_fetches_total" "Attempts to fetch a revocation list that the configuration names"
+        CrlFetchFailures "certus_crl_fetch_failures_total" "Revocation lists that could not be fetched, or were not taken"
         ConnectionsDismissed "certus_connections_dismissed_total" "Live connections ended by whoever runs the broker, or by a platform"
         DevicesRegistered "certus_devices_registered_total" "Devices that became known by their first connection"
         KeepAliveExpired r#"certus_violations_total{kind="keep_alive"}"# "Connections closed for a breach of the protocol or of a bound"

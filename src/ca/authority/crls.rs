@@ -12,6 +12,7 @@ use super::access::Scope;
 use super::anchors::{AnchorView, find};
 use super::caller::Caller;
 use super::fault::{Fault, Kind};
+use super::state::configured_id;
 use crate::ca::crl::{self, Crl, CrlError, Limits};
 use crate::ca::record::CrlRow;
 use crate::identity::certificate::Certificate;
@@ -55,16 +56,16 @@ impl Authority {
         let anchor = find(&self.state(), tenant, anchor)?;
         let limits = Limits { bytes: MAX_CRL_BYTES, ..Limits::default() };
         let lists = read(&anchor, lists, &limits)?;
+        if let Some(kept) = self.kept_alike(&anchor, tenant, &lists, source) {
+            return Ok(kept);
+        }
         self.change(caller, "crl.take", |draft| {
             draft.concerns(tenant);
             // It may have gone while the signatures were checked.
             find(draft.state, tenant, &anchor.row.id)?;
             let mut taken = Vec::new();
             for (index, list) in lists.iter().enumerate() {
-                let source = match (source.unwrap_or(UPLOAD), index) {
-                    (source, 0) => source.to_owned(),
-                    (source, index) => format!("{source}#{index}"),
-                };
+                let source = name_of(source, index);
                 let old = draft.state.crls.get(&[tenant, &anchor.row.id, &source]);
                 if old.and_then(|old| old.settings()).is_some_and(|old| old.this_update > list.this_update()) {
                     let detail = "the list is older than the one that is kept";
@@ -80,6 +81,49 @@ impl Authority {
             Ok(taken.into_iter().map(|row| draft.put(row)).collect())
         })
         .await
+    }
+
+    /// The rows of `lists`, if each is kept as it is: nothing has to change,
+    /// and nobody to be looked at again.
+    fn kept_alike(
+        &self,
+        anchor: &AnchorView,
+        tenant: &str,
+        lists: &[Crl],
+        source: Option<&str>,
+    ) -> Option<Vec<Arc<CrlRow>>> {
+        let state = self.state();
+        let kept = lists.iter().enumerate().map(|(index, list)| {
+            let row = state.crls.get(&[tenant, &anchor.row.id, &name_of(source, index)]);
+            row.filter(|row| row.der == list.der()).cloned()
+        });
+        kept.collect()
+    }
+
+    /// The identifier of a configured anchor, by its certificate in DER.
+    #[must_use]
+    pub fn anchor_id(der: &[u8]) -> String {
+        configured_id(der)
+    }
+
+    /// Forgets the lists that were fetched from where `still` says that none
+    /// is fetched any more; it is asked for tenant, anchor and address.
+    ///
+    /// # Errors
+    /// The store takes nothing.
+    pub async fn forget_fetched(&self, still: impl Fn(&str, &str, &str) -> bool) -> Result<(), Fault> {
+        let address = |row: &CrlRow| row.source.rsplit_once('#').map_or(row.source.clone(), |(url, _)| url.to_owned());
+        let is_left = |row: &CrlRow| address(row) != UPLOAD && !still(&row.tenant, &row.anchor, &address(row));
+        let left: Vec<_> = self.state().crls.iter().filter(|row| is_left(row)).cloned().collect();
+        for row in left {
+            self.change(&Caller::broker(), "crl.forget", |draft| {
+                draft.concerns(&row.tenant);
+                draft.remove(row.as_ref());
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Forgets the lists of an anchor that came from `source`, or all.
@@ -106,6 +150,14 @@ impl Authority {
             Ok(())
         })
         .await
+    }
+}
+
+/// What the list at `index` of those from `source` is called.
+fn name_of(source: Option<&str>, index: usize) -> String {
+    match (source.unwrap_or(UPLOAD), index) {
+        (source, 0) => source.to_owned(),
+        (source, index) => format!("{source}#{index}"),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Problem, load};
 use crate::control::api::{self, Admin};
 use crate::control::chores;
+use crate::control::lists::Lists;
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::{self, LogControl};
 
@@ -30,6 +31,9 @@ use super::{Outcome, complain, say, settings};
 /// Systemd and people wait ten seconds (SYS-08); a second of it is kept for
 /// the end of the process itself.
 const TIME_TO_STOP: Duration = Duration::from_secs(9);
+
+/// A list that is being written down may end; a fetch is given up.
+const LISTS_END: Duration = Duration::from_secs(1);
 
 /// A test that moves the clock is seen within this time.
 const CLOCK_STEP: Duration = Duration::from_millis(250);
@@ -112,15 +116,17 @@ async fn serve(start: Start<'_>) -> Outcome {
     }
     api::serve(&broker.handle(), &answering);
     chores::keep(broker.handle(), start.config.mail.clone(), &answering);
+    let mut lists = Lists::start(&broker.handle(), start.config.revocation_lists.clone());
     notify(&[NotifyState::Ready]);
     loop {
         match events.next().await {
-            Event::Reload => reload(&start, &broker),
+            Event::Reload => reload(&start, &broker, &mut lists),
             Event::Clock => move_clock(&start.clock, &broker),
             Event::Stop => break,
         }
     }
     notify(&[NotifyState::Stopping]);
+    lists.stop(LISTS_END).await;
     let outcome = stop(broker, &mut events).await;
     // Whoever watches the stop is answered until its end.
     answering.stop();
@@ -170,7 +176,7 @@ fn move_clock(clock: &Clock, broker: &Broker) {
 }
 
 /// Reads the configuration again and hands it over whole.
-fn reload(start: &Start<'_>, broker: &Broker) {
+fn reload(start: &Start<'_>, broker: &Broker, lists: &mut Lists) {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         notify(&[NotifyState::Reloading, now]);
     }
@@ -182,6 +188,7 @@ fn reload(start: &Start<'_>, broker: &Broker) {
                 start.log.set_level(&config.log_level);
                 tracing::info!("the configuration was reloaded");
                 later(&start.config, &config);
+                lists.renew(config.revocation_lists);
             }
             Err(error) => tracing::error!(%error, "the reload was refused; nothing has changed"),
         },
