@@ -1,5 +1,7 @@
 //! What was refused, for people: the ring, its filters and who follows it.
 
+use std::time::{Duration, Instant};
+
 use certus::identity::reason::Reason;
 use certus::identity::refusal::Stage as At;
 use certus::identity::refusals::RefusalFilter;
@@ -70,7 +72,13 @@ fn a_refused_handshake_says_whom_it_was_for() {
         let config = device(stage.files.path(), "sensor-1", version);
         let mut peer = Peer::over_tls(stage.tls, &config);
         assert_ne!(peer.greet(&Hello::new("c")), Some(ReasonCode::Success));
-        let refusal = stage.handle().recent_refusals(&RefusalFilter::default(), 1).remove(0);
+        // The client may hear of it before it is written down.
+        let newest = || stage.handle().recent_refusals(&RefusalFilter::default(), 1).pop();
+        let end = Instant::now() + Duration::from_secs(5);
+        while newest().is_none_or(|refusal| refusal.tls != Some(name)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let refusal = newest().unwrap();
         assert_eq!((refusal.stage, refusal.reason), (At::Handshake, Reason::AnchorDisabled));
         assert_eq!((refusal.tls, refusal.server_name.as_deref()), (Some(name), Some("localhost")));
         let named = RefusalFilter { common_name: Some("sensor-1".to_owned()), ..RefusalFilter::default() };
