@@ -1,7 +1,5 @@
 //! What was refused, for people: the ring, its filters and who follows it.
 
-use std::time::{Duration, Instant};
-
 use certus::identity::reason::Reason;
 use certus::identity::refusal::Stage as At;
 use certus::identity::refusals::RefusalFilter;
@@ -74,9 +72,9 @@ fn a_refused_handshake_says_whom_it_was_for() {
         assert_ne!(peer.greet(&Hello::new("c")), Some(ReasonCode::Success));
         // The client may hear of it before it is written down.
         let newest = || stage.handle().recent_refusals(&RefusalFilter::default(), 1).pop();
-        let end = Instant::now() + Duration::from_secs(5);
-        while newest().is_none_or(|refusal| refusal.tls != Some(name)) && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10));
+        let end = now() + SERVED_WITHIN;
+        while newest().is_none_or(|refusal| refusal.tls != Some(name)) && now() < end {
+            pause(std::time::Duration::from_millis(5));
         }
         let refusal = newest().unwrap();
         assert_eq!((refusal.stage, refusal.reason), (At::Handshake, Reason::AnchorDisabled));
