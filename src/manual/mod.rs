@@ -22,6 +22,9 @@ pub mod bounds {}
 #[doc = include_str!("trust.md")]
 pub mod trust {}
 
+#[doc = include_str!("control-plane.md")]
+pub mod control_plane {}
+
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 
