@@ -406,3 +406,37 @@ async fn the_list_of_serials_is_signed_by_the_tenants_own_ca_and_holds_nothing_e
     let serials: Vec<String> = read.entries().map(|entry| entry.serial.to_string()).collect();
     assert_eq!(serials, ["1000", "0080"]);
 }
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// MC-CA-06
+#[test]
+fn of_many_uploads_that_race_for_two_places_two_are_taken() {
+    let house = house();
+    let all: Vec<_> = (0..8).map(|number| ca(&format!("ca {number}"))).collect();
+    let upload_one = |pem: &[u8]| now(house.authority.upload_anchor(&broker(), "mc", upload("raced", pem))).is_ok();
+    let taken = std::thread::scope(|scope| {
+        let racing: Vec<_> = all.iter().map(|pem| scope.spawn(|| upload_one(pem))).collect();
+        racing.into_iter().map(|one| one.join().unwrap()).filter(|taken| *taken).count()
+    });
+    assert_eq!(taken, 2);
+    assert_eq!(house.authority.anchors(&broker(), "mc").unwrap().len(), 2);
+}
+
+#[test]
+fn a_proof_that_races_with_a_removal_leaves_no_anchor_behind() {
+    let house = house();
+    for round in 0..20 {
+        let pem = ca(&format!("ca {round}"));
+        let id = now(house.authority.upload_anchor(&broker(), "mc", upload("raced", &pem))).unwrap().row.id.clone();
+        std::thread::scope(|scope| {
+            scope.spawn(|| now(house.authority.confirm_anchor(&broker(), "mc", &id)).map(|_| ()));
+            scope.spawn(|| now(house.authority.delete_anchor(&broker(), "mc", &id)).unwrap());
+        });
+        assert!(house.authority.anchors(&broker(), "mc").unwrap().is_empty(), "round {round}");
+        let again = house_on(Arc::clone(&house.store));
+        assert!(again.authority.anchors(&broker(), "mc").unwrap().is_empty(), "round {round}, after a start");
+    }
+}
