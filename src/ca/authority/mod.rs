@@ -49,6 +49,7 @@ pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent};
 pub use crls::MAX_CRL_BYTES;
 pub use devices::{DeviceView, NewDevice, check_device_name};
 pub use fault::{Fault, Kind};
+pub use notices::{DueNotice, Tried};
 pub use random::new_password;
 pub use requests::Grant;
 pub use revocations::NewRevocation;

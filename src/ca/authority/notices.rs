@@ -4,6 +4,8 @@
 //! What does not: sending them (`control`). Invariant: a notice is written
 //! once, in the batch that notes that it was.
 
+use std::sync::Arc;
+
 use super::access::Scope;
 use super::caller::Caller;
 use super::draft::Draft;
@@ -12,6 +14,7 @@ use super::state::each;
 use super::{Authority, random};
 use crate::ca::record::{CertificateRow, CertificateUse, NoticeRow};
 use crate::identity::certificate::date;
+use crate::identity::switch::Profile;
 
 /// Days before the end at which a notice goes out; 0 is the end itself.
 const DAYS: [u16; 5] = [30, 14, 7, 1, 0];
@@ -24,6 +27,25 @@ const MOST: usize = 10_000;
 pub(super) enum Notice {
     Issued,
     Ends(u16),
+}
+
+/// What came of sending a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It was sent.
+    Sent,
+    /// It was not, and may be later.
+    Failed,
+    /// It was not, and never will be.
+    GivenUp,
+}
+
+/// A notice that is due.
+#[derive(Clone, Debug)]
+pub struct DueNotice {
+    row: CertificateRow,
+    /// Days before the end; 0 is the end itself.
+    days: u16,
 }
 
 impl Notice {
@@ -58,97 +80,83 @@ impl Notice {
             certificate: row.id.clone(),
             sent_at: None,
             attempts: 0,
+            given_up: false,
             created_at: draft.now,
         };
-        draft.store_row(&row, None);
+        let state = draft.state;
+        let surplus = (state.notices.iter().count() + 1).saturating_sub(MOST);
+        state.notices.iter().take(surplus).for_each(|oldest| draft.remove(oldest.as_ref()));
+        draft.put(row);
         Ok(())
     }
 }
 
 impl Authority {
-    /// Writes every notice that is due now; answers how many. To be called now
-    /// and then.
+    /// The grants whose notices are due now. It reads every grant: not where
+    /// others wait.
     ///
     /// # Errors
-    /// The store takes nothing.
-    pub async fn write_notices(&self) -> Result<usize, Fault> {
+    /// The store does not answer.
+    pub fn due_notices(&self) -> Result<Vec<DueNotice>, Fault> {
         let now = self.clock.unix_millis();
         let mut due = Vec::new();
-        for tenant in self.state().tenant_names() {
+        let tenants = self.state().tenants_of(Profile::Centiloc);
+        for tenant in tenants {
             each::<CertificateRow, Fault>(self.store.as_ref(), &[&tenant], |row| {
-                due.extend(due_of(&row, now).map(|days| (row, days)));
+                due.extend(due_of(&row, now).map(|days| DueNotice { row, days }));
                 Ok(())
             })?;
         }
-        let count = due.len();
-        for (row, days) in due {
-            self.change(&Caller::broker(), "certificate.notice", |draft| {
-                draft.concerns(&row.tenant);
-                let mut noticed = row.clone();
-                // What was missed while the broker was down is not sent late.
-                noticed.noticed = DAYS.into_iter().filter(|earlier| *earlier >= days).collect();
-                draft.store_row(&noticed, Some(&row));
-                Notice::Ends(days).put(draft, &row)
-            })
-            .await?;
-        }
-        Ok(count)
+        Ok(due)
+    }
+
+    /// Puts a notice that is due into the outbox.
+    ///
+    /// # Errors
+    /// The store takes nothing.
+    pub async fn write_notice(&self, due: DueNotice) -> Result<(), Fault> {
+        self.change(&Caller::broker(), "certificate.notice", |draft| {
+            let DueNotice { row, days } = due;
+            draft.concerns(&row.tenant);
+            let mut noticed = row.clone();
+            // What was missed while the broker was down is not sent late.
+            noticed.noticed = DAYS.into_iter().filter(|earlier| *earlier >= days).collect();
+            draft.store_row(&noticed, Some(&row));
+            Notice::Ends(days).put(draft, &row)
+        })
+        .await
     }
 
     /// The notices of a tenant, oldest first; of all tenants without one.
     ///
     /// # Errors
     /// The caller may not see them.
-    pub fn notices(&self, caller: &Caller, tenant: Option<&str>) -> Result<Vec<NoticeRow>, Fault> {
+    pub fn notices(&self, caller: &Caller, tenant: Option<&str>) -> Result<Vec<Arc<NoticeRow>>, Fault> {
         match tenant {
             Some(tenant) => caller.needs(Scope::CertificatesRead, tenant)?,
             None => caller.needs_everywhere(Scope::CertificatesRead)?,
         }
-        self.outbox(|row| tenant.is_none_or(|tenant| row.tenant == tenant))
+        let wanted = |row: &&Arc<NoticeRow>| tenant.is_none_or(|tenant| row.tenant == tenant);
+        Ok(self.state().notices.iter().filter(wanted).cloned().collect())
     }
 
-    /// The notices that were not sent yet, oldest first.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub fn unsent_notices(&self) -> Result<Vec<NoticeRow>, Fault> {
-        self.outbox(|row| row.sent_at.is_none())
+    /// The notices that are still to be sent, oldest first.
+    #[must_use]
+    pub fn unsent_notices(&self) -> Vec<Arc<NoticeRow>> {
+        let waits = |row: &&Arc<NoticeRow>| row.sent_at.is_none() && !row.given_up;
+        self.state().notices.iter().filter(waits).cloned().collect()
     }
 
-    fn outbox(&self, wanted: impl Fn(&NoticeRow) -> bool) -> Result<Vec<NoticeRow>, Fault> {
-        let mut found = Vec::new();
-        each::<NoticeRow, Fault>(self.store.as_ref(), &[], |row| {
-            if wanted(&row) {
-                found.push(row);
-            }
-            Ok(())
-        })?;
-        Ok(found)
-    }
-
-    /// Notes that a notice was sent, or that it could not be.
+    /// Notes what came of sending a notice.
     ///
     /// # Errors
     /// The store takes nothing.
-    pub async fn note_notice(&self, old: &NoticeRow, was_sent: bool) -> Result<(), Fault> {
+    pub async fn note_notice(&self, old: &NoticeRow, tried: Tried) -> Result<(), Fault> {
         self.change(&Caller::broker(), "notice.send", |draft| {
             draft.concerns(&old.tenant);
-            let sent_at = was_sent.then_some(draft.now);
-            draft.store_row(&NoticeRow { sent_at, attempts: old.attempts + 1, ..old.clone() }, Some(old));
-            Ok(())
-        })
-        .await
-    }
-
-    /// Takes the oldest notices away when there are more than are kept.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn sweep_notices(&self) -> Result<(), Fault> {
-        let all = self.outbox(|_| true)?;
-        let Some(surplus) = all.len().checked_sub(MOST).filter(|surplus| *surplus > 0) else { return Ok(()) };
-        self.change(&Caller::broker(), "notice.sweep", |draft| {
-            all.iter().take(surplus).for_each(|row| draft.drop_row(row));
+            let sent_at = (tried == Tried::Sent).then_some(draft.now);
+            let given_up = tried == Tried::GivenUp;
+            draft.put(NoticeRow { sent_at, given_up, attempts: old.attempts + 1, ..old.clone() });
             Ok(())
         })
         .await

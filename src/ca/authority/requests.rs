@@ -15,12 +15,17 @@ use super::fault::{Fault, Kind};
 use super::notices::Notice;
 use super::state::each;
 use super::{Authority, random};
-use crate::ca::record::{AccountRow, CertificateRow, CertificateUse, Record, RequestRow, RequestStatus};
+use crate::ca::record::{AccountRow, CertificateRow, CertificateUse, RequestRow, RequestStatus};
 use crate::ca::request::Request;
 use crate::identity::switch::{Profile, Role};
 
 /// Requests that may wait at once: anybody can hand one in.
 const MOST_WAITING: usize = 1000;
+/// Requests that are kept; of those that were decided the oldest go first.
+const MOST: usize = 10_000;
+/// Bytes of a request: anybody can hand one in, and a key of P-521 with all
+/// names takes a fifth of it.
+const MOST_BYTES: usize = 8 * 1024;
 
 /// What an approval gives.
 #[derive(Clone, Debug)]
@@ -44,6 +49,12 @@ impl Authority {
     /// It does not meet the requirements (the field is named), or too many
     /// wait.
     pub async fn hand_in(&self, request: &[u8]) -> Result<RequestRow, Fault> {
+        if request.len() > MOST_BYTES {
+            let detail = format!("the request has {} bytes; {MOST_BYTES} are taken", request.len());
+            return Err(
+                Fault::in_field(Kind::InvalidCertificate, "csr", detail).but("hand in one request, without a chain")
+            );
+        }
         let read = Request::read_centiloc(request)
             .map_err(|error| Fault::in_field(Kind::InvalidCertificate, error.field, error.reason))?;
         let text = |field| read.only(field).map(str::to_owned).unwrap_or_default();
@@ -57,16 +68,13 @@ impl Authority {
                 return Err(Fault::in_field(Kind::InvalidCertificate, "CN", format!("there is no tenant {tenant:?}"))
                     .but("use your tenant id as the CN"));
             }
-            let mut waiting = 0;
-            each::<RequestRow, Fault>(draft.store, &[], |row| {
-                waiting += usize::from(row.status == RequestStatus::Pending);
-                Ok(())
-            })?;
+            let waiting = draft.state.requests.iter().filter(|row| row.status == RequestStatus::Pending).count();
             if waiting >= MOST_WAITING {
                 return Err(
                     Fault::new(Kind::Unavailable, "too many requests wait for a decision").but("try again later")
                 );
             }
+            forget_decided(draft);
             let row = RequestRow {
                 id: random::ulid(draft.now)?,
                 tenant: tenant.clone(),
@@ -79,8 +87,7 @@ impl Authority {
                 certificate: None,
                 created_at: draft.now,
             };
-            draft.store_row(&row, None);
-            Ok(row)
+            Ok(draft.put(row).as_ref().clone())
         })
         .await
     }
@@ -90,9 +97,8 @@ impl Authority {
     /// # Errors
     /// It is not there.
     pub fn request(&self, id: &str) -> Result<RequestRow, Fault> {
-        let row = self.store.get(RequestRow::TABLE, &RequestRow::key_of(&[id]))?;
-        let row = row.ok_or_else(|| Fault::not_found("certificate request", id))?;
-        Ok(RequestRow::decode(&row)?)
+        let row = self.state().requests.get(&[id]).map(|row| row.as_ref().clone());
+        row.ok_or_else(|| Fault::not_found("certificate request", id))
     }
 
     /// The requests that the caller may decide about, oldest first.
@@ -101,14 +107,8 @@ impl Authority {
     /// The caller may see none.
     pub fn requests(&self, caller: &Caller) -> Result<Vec<RequestRow>, Fault> {
         caller.needs_scope(Scope::CertificatesRead)?;
-        let mut found = Vec::new();
-        each::<RequestRow, Fault>(self.store.as_ref(), &[], |row| {
-            if caller.tenant.as_deref().is_none_or(|own| own == row.tenant) {
-                found.push(row);
-            }
-            Ok(())
-        })?;
-        Ok(found)
+        let mine = |row: &&Arc<RequestRow>| caller.tenant.as_deref().is_none_or(|own| own == row.tenant);
+        Ok(self.state().requests.iter().filter(mine).map(|row| row.as_ref().clone()).collect())
     }
 
     /// Approves a request. `hash` is that of the password that the account
@@ -128,7 +128,7 @@ impl Authority {
             draft.store_row(&certificate, None);
             let request =
                 RequestRow { status: RequestStatus::Issued, certificate: Some(certificate.id.clone()), ..old.clone() };
-            draft.store_row(&request, Some(&old));
+            draft.put(request.clone());
             Notice::Issued.put(draft, &certificate)?;
             Ok(Grant { request, certificate, account, is_new })
         })
@@ -146,14 +146,14 @@ impl Authority {
         self.change(caller, "request.reject", |draft| {
             let old = self.undecided(draft, caller, id)?;
             let row = RequestRow { status: RequestStatus::Rejected, reason: Some(reason.to_owned()), ..old.clone() };
-            draft.store_row(&row, Some(&old));
-            Ok(row)
+            Ok(draft.put(row).as_ref().clone())
         })
         .await
     }
 
     fn undecided(&self, draft: &mut Draft<'_>, caller: &Caller, id: &str) -> Result<RequestRow, Fault> {
-        let row = draft.stored::<RequestRow>(&[id])?.ok_or_else(|| Fault::not_found("certificate request", id))?;
+        let row = draft.state.requests.get(&[id]).map(|row| row.as_ref().clone());
+        let row = row.ok_or_else(|| Fault::not_found("certificate request", id))?;
         caller.needs(Scope::CertificatesWrite, &row.tenant)?;
         draft.concerns(&row.tenant);
         if row.status == RequestStatus::Pending {
@@ -161,6 +161,14 @@ impl Authority {
         }
         Err(Fault::new(Kind::WrongState, format!("certificate request {id} was decided already")))
     }
+}
+
+/// Makes room for one more request.
+fn forget_decided(draft: &mut Draft<'_>) {
+    let state = draft.state;
+    let surplus = (state.requests.iter().count() + 1).saturating_sub(MOST);
+    let decided = state.requests.iter().filter(|row| row.status != RequestStatus::Pending);
+    decided.take(surplus).for_each(|row| draft.remove(row.as_ref()));
 }
 
 /// The account of a grant: that of an earlier grant of the same company and

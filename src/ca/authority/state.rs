@@ -13,8 +13,8 @@ use super::OpenError;
 use super::options::OFFLINE_LIST;
 use super::shelf::Shelf;
 use crate::ca::record::{
-    AccountRow, AnchorRow, AnchorStatus, CrlRow, DeviceRequestRow, EnrolmentRow, KeyRow, KeyUse, LogoutRow, OptionRow,
-    Record, RevocationKind, RevocationRow, TenantRow, TokenRow,
+    AccountRow, AnchorRow, AnchorStatus, CrlRow, DeviceRequestRow, EnrolmentRow, KeyRow, KeyUse, LogoutRow, NoticeRow,
+    OptionRow, Record, RequestRow, RevocationKind, RevocationRow, TenantRow, TokenRow,
 };
 use crate::identity::account::Account;
 use crate::identity::crl::CrlSettings;
@@ -109,6 +109,8 @@ shelves! {
     options: OptionRow, reaches Tenant;
     logouts: LogoutRow, reaches Nobody;
     device_requests: DeviceRequestRow, reaches Nobody;
+    requests: RequestRow, reaches Nobody;
+    notices: NoticeRow, reaches Nobody;
 }
 
 fn fill<R: Kept>(store: &dyn Store, state: &mut State) -> Result<(), OpenError> {
@@ -212,7 +214,7 @@ impl State {
     /// The CAs that are kept here: the tenant's own, and that of the operator,
     /// which signs for every tenant of Centiloc and stands with the first.
     fn own_authorities(&self, tenant: &str, profile: Profile) -> Vec<AnchorSettings> {
-        let is_first = || self.first_of(Profile::Centiloc).as_deref() == Some(tenant);
+        let is_first = || self.tenants_of(Profile::Centiloc).first().is_some_and(|first| first == tenant);
         let own = self.keys.get(&[tenant, KeyUse::Issuer.as_str()]).map(|row| (row, AnchorKind::Issuer));
         let operator =
             (profile == Profile::Centiloc && is_first()).then(|| self.keys.get(&["", KeyUse::Operator.as_str()]));
@@ -231,13 +233,13 @@ impl State {
         own.into_iter().chain(operator).map(settings).collect()
     }
 
-    /// The first tenant of a profile, by name.
-    pub(super) fn first_of(&self, profile: Profile) -> Option<String> {
+    /// The tenants of a profile, by name.
+    pub(super) fn tenants_of(&self, profile: Profile) -> Vec<String> {
         let has = |name: &String| match self.configured.get(name) {
             Some(configured) => configured.profile == profile,
             None => self.tenants.get(&[name]).is_some_and(|row| row.profile.as_deref() == Some(profile.as_str())),
         };
-        self.tenant_names().into_iter().find(has)
+        self.tenant_names().into_iter().filter(has).collect()
     }
 
     /// C8Y-CRL-01: what stands in the tenant's list counts when that is

@@ -95,7 +95,7 @@ impl Authority {
     /// The first tenant of a profile by its name: the only one, mostly.
     #[must_use]
     pub fn first_tenant(&self, profile: Profile) -> Option<String> {
-        self.state().first_of(profile)
+        self.state().tenants_of(profile).into_iter().next()
     }
 
     /// Makes a tenant.

@@ -268,7 +268,11 @@ async fn notices_of_an_end_come_once_each_and_none_is_made_up_for() {
     let mut told = Vec::new();
     for day in [300, 335, 336, 351, 358, 364, 365, 366] {
         house.authority.clock().shift_to(day * 86_400 + 60);
-        told.push(house.authority.write_notices().await.unwrap());
+        let due = house.authority.due_notices().unwrap();
+        told.push(due.len());
+        for notice in due {
+            house.authority.write_notice(notice).await.unwrap();
+        }
     }
     assert_eq!(told, [0, 1, 0, 1, 1, 1, 1, 0]);
     house.authority.clock().shift_to(0);
@@ -439,4 +443,25 @@ fn a_proof_that_races_with_a_removal_leaves_no_anchor_behind() {
         let again = house_on(Arc::clone(&house.store));
         assert!(again.authority.anchors(&broker(), "mc").unwrap().is_empty(), "round {round}, after a start");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_anybody_hands_in_is_bounded_in_size_and_by_what_waits() {
+    let house = house();
+    let long = house.authority.hand_in(&vec![b'x'; 8 * 1024 + 1]).await.unwrap_err();
+    assert_eq!((long.kind, long.field), (Kind::InvalidCertificate, Some("csr")));
+    let csr = request(&[
+        (DnType::OrganizationName, "ACME SA"),
+        (DnType::CommonName, "cent"),
+        (DnType::CustomDnType(EMAIL.to_vec()), "ops@acme.example"),
+    ]);
+    let first = house.authority.hand_in(&csr).await.unwrap().id;
+    for _ in 1..1000 {
+        house.authority.hand_in(&csr).await.unwrap();
+    }
+    assert_eq!(house.authority.hand_in(&csr).await.unwrap_err().kind, Kind::Unavailable);
+    house.authority.reject(&broker(), &first, "enough").await.unwrap();
+    house.authority.hand_in(&csr).await.unwrap();
+    let again = house_on(Arc::clone(&house.store));
+    assert_eq!(again.authority.requests(&broker()).unwrap().len(), 1001, "they are there after a start");
 }

@@ -78,6 +78,9 @@ pub struct NoticeRow {
     pub sent_at: Option<u64>,
     /// How often that was tried.
     pub attempts: u32,
+    /// Whether it is tried no more, though it was not sent.
+    #[serde(default)]
+    pub given_up: bool,
     /// When it was written, in milliseconds since 1970.
     pub created_at: u64,
 }
@@ -92,6 +95,6 @@ impl Record for NoticeRow {
     }
 
     fn audited(&self) -> serde_json::Value {
-        serde_json::json!({ "to": self.to, "subject": self.subject, "certificate": self.certificate, "sent_at": self.sent_at })
+        serde_json::json!({ "to": self.to, "subject": self.subject, "certificate": self.certificate, "sent_at": self.sent_at, "given_up": self.given_up })
     }
 }

@@ -10,6 +10,7 @@ use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
+use crate::ca::authority::Tried;
 use crate::ca::record::NoticeRow;
 
 /// How long a mail server may take.
@@ -59,13 +60,13 @@ impl Postman {
         Self { settings, failing: false }
     }
 
-    /// Whether the notice is done with: sent, or never to be sent.
-    pub(super) async fn deliver(&mut self, notice: &NoticeRow) -> bool {
+    /// Tries to send a notice.
+    pub(super) async fn deliver(&mut self, notice: &NoticeRow) -> Tried {
         let message = match self.message(notice) {
             Ok(message) => message,
             Err(error) => {
                 tracing::warn!(notice = notice.id, %error, "a notice cannot be made a mail; it stays in the outbox");
-                return true;
+                return Tried::GivenUp;
             }
         };
         let server = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&self.settings.host)
@@ -75,11 +76,11 @@ impl Postman {
         match server.send(message).await {
             Ok(_) => {
                 self.failing = false;
-                true
+                Tried::Sent
             }
             Err(error) if notice.attempts >= TRIES => {
                 tracing::warn!(notice = notice.id, %error, "a notice was given up; it stays in the outbox");
-                true
+                Tried::GivenUp
             }
             Err(error) => {
                 if !self.failing {
@@ -87,7 +88,7 @@ impl Postman {
                     tracing::warn!(host, port, %error, "mails cannot be sent; they wait in the outbox");
                 }
                 self.failing = true;
-                false
+                Tried::Failed
             }
         }
     }

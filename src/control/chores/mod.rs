@@ -7,10 +7,11 @@
 
 pub mod mail;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::Handle;
-use crate::ca::authority::Fault;
+use crate::ca::authority::{Fault, Tried};
 use crate::shutdown::Tasks;
 
 use mail::Postman;
@@ -19,17 +20,20 @@ use mail::Postman;
 const PAUSE: Duration = Duration::from_secs(60);
 /// How often where a test moves the clock.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
+/// The audit is looked over once in so many times: it grows slowly, and is
+/// read whole.
+const AUDIT_TURN: u64 = 60;
 
 /// Does the chores of `broker` until `tasks` is told to stop.
 pub fn keep(broker: Handle, mail: Option<mail::Settings>, tasks: &Tasks) {
     let mut stop = tasks.stop_signal();
     let is_test = broker.authority().clock().is_moved_by_file();
     let pause = if is_test { SHORT_PAUSE } else { PAUSE };
+    let mut chores = Chores { broker, postman: mail.map(Postman::new), tasks: tasks.clone(), turn: 0 };
     tasks.spawn("chores", async move {
-        let mut postman = mail.map(Postman::new);
         let mut failed = false;
         loop {
-            let done = once(&broker, postman.as_mut()).await;
+            let done = chores.once().await;
             if let Err(error) = &done
                 && !failed
             {
@@ -44,22 +48,40 @@ pub fn keep(broker: Handle, mail: Option<mail::Settings>, tasks: &Tasks) {
     });
 }
 
-async fn once(broker: &Handle, postman: Option<&mut Postman>) -> Result<(), Fault> {
-    let authority = broker.authority();
-    let written = authority.write_notices().await?;
-    if written > 0 {
-        tracing::info!(count = written, "notices of certificates were written");
-    }
-    if let Some(postman) = postman {
-        for notice in authority.unsent_notices()? {
-            let is_done = postman.deliver(&notice).await;
-            authority.note_notice(&notice, is_done).await?;
-            if !is_done {
-                break; // the others would fail as well
+struct Chores {
+    broker: Handle,
+    postman: Option<Postman>,
+    /// Where long reads are done: no worker of a connection waits for them.
+    tasks: Tasks,
+    turn: u64,
+}
+
+impl Chores {
+    async fn once(&mut self) -> Result<(), Fault> {
+        let authority = self.broker.authority();
+        let reader = Arc::clone(authority);
+        let due = self.tasks.blocking("due notices", move || reader.due_notices()).await.transpose()?;
+        let due = due.unwrap_or_default();
+        if !due.is_empty() {
+            tracing::info!(count = due.len(), "notices of certificates are written");
+        }
+        for notice in due {
+            authority.write_notice(notice).await?;
+        }
+        if let Some(postman) = &mut self.postman {
+            for notice in authority.unsent_notices() {
+                let tried = postman.deliver(&notice).await;
+                authority.note_notice(&notice, tried).await?;
+                if tried == Tried::Failed {
+                    break; // the others would fail as well
+                }
             }
         }
+        if self.turn.is_multiple_of(AUDIT_TURN) {
+            let reader = Arc::clone(authority);
+            self.tasks.blocking("audit", move || reader.sweep_audit()).await.transpose()?;
+        }
+        self.turn += 1;
+        Ok(())
     }
-    authority.sweep_notices().await?;
-    authority.sweep_audit()?;
-    Ok(())
 }

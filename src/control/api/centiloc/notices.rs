@@ -40,8 +40,9 @@ struct Notification {
     created_at: String,
 }
 
-impl From<NoticeRow> for Notification {
-    fn from(row: NoticeRow) -> Self {
+impl From<&NoticeRow> for Notification {
+    fn from(row: &NoticeRow) -> Self {
+        let row = row.clone();
         Self {
             id: row.id,
             tenant_id: row.tenant,
@@ -85,5 +86,5 @@ async fn list(
 ) -> Result<Json<List>, Problem> {
     let tenant = wanted.tenant.as_deref().or(caller.tenant.as_deref());
     let all = broker.authority().notices(&caller, tenant)?;
-    Ok(Json(List { notifications: all.into_iter().map(Notification::from).collect() }))
+    Ok(Json(List { notifications: all.iter().map(|row| Notification::from(row.as_ref())).collect() }))
 }
