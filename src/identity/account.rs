@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fingerprint::Fingerprint;
 use super::switch::{Role, UnknownValue};
 
 /// A name that is proved by a password.
@@ -20,6 +21,10 @@ pub struct Account {
     pub role: Role,
     /// Whether it may be used.
     pub enabled: bool,
+    /// The certificates that it was given together with, as the account of a
+    /// grant: it is of use beside one of them only (CEN-ACC-01). Empty for
+    /// every other account.
+    pub grant: Vec<Fingerprint>,
 }
 
 /// The password of the account that devices without one of their own ask
@@ -54,7 +59,7 @@ impl Account {
             Some(other) => return Err(AccountError::Status(other.to_owned())),
         };
         match fields.next() {
-            None => Ok(Self { name: name.to_owned(), hash: hash.to_owned(), role, enabled }),
+            None => Ok(Self { name: name.to_owned(), hash: hash.to_owned(), role, enabled, grant: Vec::new() }),
             Some(_) => Err(AccountError::Fields),
         }
     }
@@ -202,7 +207,13 @@ mod tests {
 
     #[test]
     fn an_edit_leaves_the_other_lines_as_they_were() {
-        let bob = Account { name: "bob".into(), hash: "$argon2id$n".into(), role: Role::Device, enabled: true };
+        let bob = Account {
+            name: "bob".into(),
+            hash: "$argon2id$n".into(),
+            role: Role::Device,
+            enabled: true,
+            grant: Vec::new(),
+        };
         assert_eq!(edited(FILE, &Edit::Set(&bob)), FILE.replace("bob:$argon2id$x:operator", "bob:$argon2id$n:device"));
         assert_eq!(edited(FILE, &Edit::Remove("bob")), FILE.replace("bob:$argon2id$x:operator\n", ""));
         assert_eq!(edited("", &Edit::Set(&bob)), "bob:$argon2id$n:device\n");

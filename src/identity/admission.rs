@@ -353,6 +353,7 @@ impl<'c> Context<'c> {
                 let common_name = Arc::from(conditions::single_common_name(&verdict.facts)?);
                 proof.with_certificate(
                     self.snapshot,
+                    verdict,
                     Holder::Certificate { lineage: verdict.lineage.clone(), common_name },
                 )
             }

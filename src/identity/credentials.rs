@@ -13,10 +13,11 @@ use zeroize::Zeroizing;
 use super::account::Account;
 use super::admission::{Admission, No, Peer};
 use super::password::STAND_IN;
+use super::path::Verdict;
 use super::principal::Holder;
 use super::reason::Reason;
 use super::refusal::Refusal;
-use super::switch::{Anonymous, ClientCert, Password, PlainListener, Role};
+use super::switch::{AnchorKind, Anonymous, ClientCert, Password, PlainListener, Role};
 use super::trust::{Tenant, TrustSnapshot};
 
 /// The known tenant in a user name of the form `<tenant>/<user>`.
@@ -89,6 +90,7 @@ impl Proof<'_> {
             let name = self.account_name();
             let (found, challenge) = self.challenge(name, Reason::EmptyPassword)?;
             let account = found.and_then(|account| match account.role {
+                _ if !account.grant.is_empty() => Err(no_certificate()),
                 Role::Device if needs_certificate => Err(no_certificate()),
                 Role::Device | Role::Application | Role::Operator => Ok(Some(account)),
             });
@@ -100,8 +102,9 @@ impl Proof<'_> {
         Err(No::because(Reason::NoCredentials, "neither certificate nor user name were given"))
     }
 
-    /// A client whose certificate proved it to be `holder` (AUTH-07, AUTH-10).
-    pub fn with_certificate(self, snapshot: &TrustSnapshot, holder: Holder) -> Result<Proved, No> {
+    /// A client whose certificate, by `verdict`, proved it to be `holder`
+    /// (AUTH-07, AUTH-10).
+    pub fn with_certificate(self, snapshot: &TrustSnapshot, verdict: &Verdict, holder: Holder) -> Result<Proved, No> {
         if self.tenant.switches.password != Password::Always {
             return Ok(Proved::without_password(holder));
         }
@@ -112,7 +115,8 @@ impl Proof<'_> {
             return Err(No::because(Reason::TenantConflict, "the account belongs to another tenant"));
         }
         let (found, challenge) = self.challenge(self.account_name(), Reason::BadPassword)?;
-        Ok(Proved { holder, account: found.map(Some), challenge: Some(challenge) })
+        let account = found.and_then(|account| check_grant(&account, verdict).map(|()| Some(account)));
+        Ok(Proved { holder, account, challenge: Some(challenge) })
     }
 
     /// The user name without its tenant.
@@ -149,7 +153,18 @@ impl Proof<'_> {
     }
 }
 
-fn no_certificate() -> No {
+/// CEN-ACC-01: a certificate of the operator's CA and an account of a grant
+/// are of use together, and each with no other.
+pub(super) fn check_grant(account: &Account, verdict: &Verdict) -> Result<(), No> {
+    let is_granted = verdict.anchor.kind == AnchorKind::Operator || !account.grant.is_empty();
+    if !is_granted || account.grant.contains(&verdict.facts.fingerprint) {
+        return Ok(());
+    }
+    let detail = format!("the account {} was not given together with this certificate", account.name);
+    Err(No::because(Reason::GrantConflict, detail))
+}
+
+pub(super) fn no_certificate() -> No {
     No::because(Reason::NoCertificate, "this tenant's clients need a certificate")
 }
 

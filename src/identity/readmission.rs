@@ -91,7 +91,7 @@ impl Review<'_> {
             Some(verdict) => Some(self.review_chain(verdict, tenant)?),
             None => self.review_other(tenant)?,
         };
-        let account = self.review_account(tenant)?;
+        let account = self.review_account(tenant, verdict.as_deref())?;
         self.check_client_id(tenant)?;
         Ok(Admission {
             tenant: Arc::clone(tenant),
@@ -148,7 +148,7 @@ impl Review<'_> {
 
     /// The account as it is now. A new hash is a new password: nobody has
     /// proved that one yet.
-    fn review_account(&self, tenant: &Tenant) -> Result<Option<Arc<Account>>, No> {
+    fn review_account(&self, tenant: &Tenant, verdict: Option<&Verdict>) -> Result<Option<Arc<Account>>, No> {
         let Some(old) = &self.admission.account else { return Ok(None) };
         let beside = self.admission.verdict.is_some();
         let asks = match tenant.switches.password {
@@ -163,10 +163,15 @@ impl Review<'_> {
         let account = tenant.account(&old.name).filter(|account| account.hash == old.hash);
         let account = account
             .ok_or_else(|| No::because(Reason::BadPassword, "the account is gone or has another password now"))?;
-        if account.enabled {
-            return Ok(Some(Arc::clone(account)));
+        if !account.enabled {
+            return Err(No::because(Reason::AccountDisabled, "the account was disabled"));
         }
-        Err(No::because(Reason::AccountDisabled, "the account was disabled"))
+        match verdict {
+            Some(verdict) => credentials::check_grant(account, verdict)?,
+            None if !account.grant.is_empty() => return Err(credentials::no_certificate()),
+            None => {}
+        }
+        Ok(Some(Arc::clone(account)))
     }
 
     fn check_client_id(&self, tenant: &Tenant) -> Result<(), No> {

@@ -173,6 +173,9 @@ reasons! {
     /// Certificate and user name name different tenants.
     TenantConflict = "tenant_conflict", NotAuthorized, None,
         "leave the user name empty, or use that of the certificate's tenant";
+    /// Certificate and account were not given together (CEN-ACC-01).
+    GrantConflict = "grant_conflict", NotAuthorized, None,
+        "use the user name and password that came with this certificate, or hand in a request for another";
     /// Nothing names a tenant that exists.
     NoTenant = "no_tenant", NotAuthorized, Some(Alert::CertificateUnknown),
         "set default_tenant on the listener, or use a certificate or server name of a tenant";
@@ -352,6 +355,7 @@ mod tests {
             (Reason::CnMissing, 5),
             (Reason::NotRegistered, 5),
             (Reason::SubscriptionInactive, 5),
+            (Reason::GrantConflict, 5),
             (Reason::LongClientId, 5),
             (Reason::UnknownIssuer, 5),
             (Reason::WillForbidden, 5),

@@ -23,7 +23,13 @@ fn plane() -> Plane {
         let mut tenant = TenantSettings::new(TenantId::new("t2250"), Profile::Cumulocity);
         tenant.domain = Some("factory.broker.lan".to_owned());
         let hash = password::hash(PASSWORD.as_bytes()).unwrap();
-        tenant.accounts.push(Account { name: "admin".to_owned(), hash, role: Role::Operator, enabled: true });
+        tenant.accounts.push(Account {
+            name: "admin".to_owned(),
+            hash,
+            role: Role::Operator,
+            enabled: true,
+            grant: Vec::new(),
+        });
         tenant.bootstrap = Some(BootstrapPassword("change-me-soon".to_owned()));
         // The file's anchor moves here: it cannot be that of two tenants.
         tenant.anchors.append(&mut settings.tenants[0].anchors);

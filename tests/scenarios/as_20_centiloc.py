@@ -1,4 +1,4 @@
-"""AS-20, AS-21, AS-22: Centiloc from the key to the message, what it refuses, and what it tells (CEN-CSR, CEN-CA, CEN-ACC, CEN-EXP)."""
+"""AS-20, AS-21, AS-22: Centiloc from the key to the message, what it refuses, and what it mails (CEN-CSR, CEN-CA, CEN-ACC, CEN-EXP)."""
 
 from support.broker import until
 from support.inbox import Inbox
@@ -59,10 +59,45 @@ ok "$(kill -0 $S 2>/dev/null && echo there || echo gone)" gone "who is connected
 ok "$(conn --id acme-1 --user "$USER" --pw "$PASS")" "CONNACK 5 sp 0" "and cannot come back"
 ok "$(curl -sS --cacert $CA -u $OPERATOR -H 'Content-Type: application/json' -X PUT $U/tenants/acme/subscription -d '{"active":true}' | jq .active)" true "switched on again"
 ok "$(conn --id acme-1 --user "$USER" --pw "$PASS")" "CONNACK 0 sp 0" "everything is as before"
-R2=$(curl -sS --cacert $CA -H 'Content-Type: application/pkcs10' --data-binary @certificate-request.csr $U/certificateRequests | jq -r .id)
-ok "$(curl -sS --cacert $CA -u "$OPERATOR" -X POST $U/certificateRequests/$R2/approve | jq -r '[.username,has("password")] | map(tostring) | join(" ")')" "acme-um-1 false" "a renewal keeps the account"
 R3=$(curl -sS --cacert $CA -H 'Content-Type: application/pkcs10' --data-binary @certificate-request.csr $U/certificateRequests | jq -r .id)
 ok "$(curl -sS --cacert $CA -u "$OPERATOR" -H 'Content-Type: application/json' -X POST $U/certificateRequests/$R3/reject -d '{"reason":"not you"}' | jq -r '[.status,.reason] | join(" ")')" "REJECTED not you" "a rejection says why"
+"""
+
+# CEN-ACC-01: certificate, user name and password of the same grant.
+GRANTS = r"""
+openssl req -new -key private-key.pem -out other.csr -subj "/O=ACME Logistics/CN=acme/emailAddress=log@acme.example"
+ID2=$(curl -sS --cacert $CA -H 'Content-Type: application/pkcs10' --data-binary @other.csr $U/certificateRequests | jq -r .id)
+G2=$(curl -sS --cacert $CA -u "$OPERATOR" -X POST $U/certificateRequests/$ID2/approve)
+echo "$G2" | jq -r .certificate > other.pem; USER2=$(echo "$G2" | jq -r .username); PASS2=$(echo "$G2" | jq -r .password)
+ok "$USER2" acme-um-2 "another company of the tenant gets an account of its own"
+other(){ raw --cert other.pem --key private-key.pem "$@"; }
+ok "$(other --id acme-1 --user "$USER2" --pw "$PASS2")" "CONNACK 0 sp 0" "which works with its own certificate"
+ok "$(conn --id acme-1 --user "$USER2" --pw "$PASS2")" "CONNACK 5 sp 0" "but not with that of the first"
+ok "$(other --id acme-1 --user "$USER" --pw "$PASS")" "CONNACK 5 sp 0" "nor the first's with its certificate"
+ok "$(conn --id acme-1 --user "$USER2" --pw "$PASS")" "CONNACK 4 sp 0" "and nothing is told without its password"
+ok "$(conn --id acme-1 --user acme/operator --pw oppw1234)" "CONNACK 5 sp 0" "an account without a grant is none of a grant"
+ok "$(raw --id acme-1 --user "acme/$USER" --pw "$PASS")" "CONNACK 5 sp 0" "nor is the account enough without a certificate"
+ok "$(api "$URL/api/v1/refusals?reason=grant_conflict" | jq '.items | length')" 3 "the refusals say that they do not belong together"
+ok "$(api "$URL/api/v1/tenants/acme/accounts" | jq -r ".items[] | select(.name == \"$USER\") | .grant[]" | tr a-f A-F)" "$(openssl x509 -in tls-cert.pem -noout -fingerprint -sha256 | sed 's/.*=//; s/://g')" "an account shows what it belongs to"
+printf '%s\n' "$USER" "$PASS" > grant
+"""
+
+# CEN-ACC-03
+RENEWED = r"""
+U=$URL/api/usermqtt/v1; { read -r USER; read -r PASS; } < grant
+R2=$(curl -sS --cacert $CA -H 'Content-Type: application/pkcs10' --data-binary @certificate-request.csr $U/certificateRequests | jq -r .id)
+G=$(curl -sS --cacert $CA -u acme/operator:oppw1234 -X POST $U/certificateRequests/$R2/approve)
+ok "$(echo "$G" | jq -r '[.username,has("password")] | map(tostring) | join(" ")')" "acme-um-1 false" "a renewal keeps the account"
+echo "$G" | jq -r .certificate > renewed.pem
+for pem in renewed tls-cert; do
+  ok "$(raw --cert $pem.pem --key private-key.pem --id acme-1 --user "$USER" --pw "$PASS")" "CONNACK 0 sp 0" "$pem.pem works with it"
+done
+"""
+
+ENDED = r"""
+{ read -r USER; read -r PASS; } < grant
+ok "$(raw --cert tls-cert.pem --key private-key.pem --id acme-1 --user "$USER" --pw "$PASS" | cut -d' ' -f1)" TLS "the old certificate has ended"
+ok "$(raw --cert renewed.pem --key private-key.pem --id acme-1 --user "$USER" --pw "$PASS")" "CONNACK 0 sp 0" "the new one works on"
 """
 
 NOTICES = r"""
@@ -81,14 +116,22 @@ def run(t):
     config = f'test_clock = "{clock}"\n[mail]\nsmtp = "smtp://127.0.0.1:{inbox.port}"\nfrom = "certs@broker.example"\n' + NO_TENANT
     broker = t.certus(config + tenant("acme", "centiloc") + tenant("bravo", "centiloc"))
     token = administrator(broker)
-    play(t, broker, AS_20 + AS_21, ADMIN=token)
+    play(t, broker, AS_20 + AS_21 + GRANTS, ADMIN=token)
+    clock.write_text(str(300 * DAY))
+    t.check(broker.said("reloaded", broker.reload()), "a reload reads the clock at once")
+    play(t, broker, RENEWED)
 
-    wanted = ["2 ops@acme.example|Your certificate was issued"]
+    issued = "Your certificate was issued"
+    wanted = [f"2 ops@acme.example|{issued}", f"1 log@acme.example|{issued}"]
     for day, days in ((335, "in 30 days"), (351, "in 14 days"), (358, "in 7 days"), (364, "in 1 day"), (366, None)):
         clock.write_text(str(day * DAY))
-        wanted.append(f"2 ops@acme.example|Your certificate {'expires ' + days if days else 'has expired'}")
+        subject = f"Your certificate {'expires ' + days if days else 'has expired'}"
+        wanted += [f"1 {name}@acme.example|{subject}" for name in ("ops", "log")]
         told = "\n".join(sorted(wanted, key=lambda line: line[2:]))
         play(t, broker, NOTICES, ADMIN=token, WANTED=told, TEXT=f"one mail for each certificate on day {day}")
-    t.check(until(lambda: len(inbox.mails) == 12, 10), "and the mail server got them all", len(inbox.mails))
-    t.check(all("To: ops@acme.example" in mail and "From: certs@broker.example" in mail for mail in inbox.mails), "to the address in the certificate")
+    play(t, broker, ENDED)
+    t.check(until(lambda: len(inbox.mails) == 13, 10), "and the mail server got them all", len(inbox.mails))
+    named = [sum(f"To: {name}@acme.example" in mail for mail in inbox.mails) for name in ("ops", "log")]
+    t.ok(named, [7, 6], "each to the address in its certificate")
+    t.check(all("From: certs@broker.example" in mail for mail in inbox.mails), "from the broker")
     inbox.close()

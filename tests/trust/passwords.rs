@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use certus::identity::account::Account;
 use certus::identity::admission::{Admission, Answer, ConnectRequest, ListenerScope, Peer, admit};
+use certus::identity::fingerprint::Fingerprint;
 use certus::identity::password;
 use certus::identity::readmission::readmit;
 use certus::identity::reason::Reason;
 use certus::identity::refusal::Refusal;
-use certus::identity::switch::{ClientCert, Password, Profile, RejectAt, Role};
-use certus::identity::tenant::TenantSettings;
+use certus::identity::switch::{AnchorKind, ClientCert, Password, Profile, RejectAt, Role};
+use certus::identity::tenant::{AnchorSettings, TenantSettings};
 use certus::identity::trust::TrustSnapshot;
 use certus::mqtt::{TenantId, TopicName, Version};
 
-use crate::pki::{chain, noon, snapshot, tenant, with};
+use crate::pki::{anchor, chain, noon, snapshot, tenant, with};
 
 /// argon2id with 8 KiB and one pass, of "secret": made by `Argon2::new(Argon2id, V0x13, (8, 1, 1))`.
 fn account(name: &str, role: Role) -> Account {
@@ -22,7 +23,7 @@ fn account(name: &str, role: Role) -> Account {
     let params = argon2::Params::new(8, 1, 1, None).unwrap();
     let quick = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     let hash = quick.hash_password(b"secret").unwrap().to_string();
-    Account { name: name.to_owned(), hash, role, enabled: true }
+    Account { name: name.to_owned(), hash, role, enabled: true, grant: Vec::new() }
 }
 
 fn with_accounts(mut settings: TenantSettings) -> TenantSettings {
@@ -74,6 +75,49 @@ fn told(trust: &TrustSnapshot, peer: &Peer, request: &ConnectRequest<'_>) -> Res
     ask(trust, peer, request)
         .map(|admission| admission.principal.to_string())
         .map_err(|refusal| (refusal.reason, refusal.reason.connack().connack_v3()))
+}
+
+/// CEN-ACC-01
+#[test]
+fn certificate_and_account_of_a_grant_work_together_and_with_no_other() {
+    let granted = |leaf: &str| vec![Fingerprint::of(&chain(&[leaf])[0])];
+    let grant = |name: &str, leaf: &str| Account { grant: granted(leaf), ..account(name, Role::Device) };
+    let mut acme = with_accounts(tenant("acme", Profile::Centiloc, &[]));
+    acme.anchors.push(AnchorSettings { kind: AnchorKind::Operator, ..anchor("root") });
+    acme.accounts.extend([grant("um-1", "tenant-acme"), grant("um-2", "eku-client")]);
+    let before = snapshot(std::slice::from_ref(&acme));
+    let sent = peer(true, &["tenant-acme"], Some("acme"));
+    let ask = |user, password| told(&before, &sent, &connect("acme-1", Some(user), Some(password)));
+    assert_eq!(ask("um-1", "secret"), Ok("acme/cn=acme under root".to_owned()));
+    assert_eq!(ask("um-2", "secret"), Err((Reason::GrantConflict, 5)), "the account of another grant");
+    assert_eq!(ask("op", "secret"), Err((Reason::GrantConflict, 5)), "an account of no grant");
+    assert_eq!(ask("um-2", "wrong"), Err((Reason::BadPassword, 4)), "a guess is not told to whom it belongs");
+    let bare = told(&before, &peer(true, &[], None), &connect("acme-1", Some("acme/um-1"), Some("secret")));
+    assert_eq!(bare, Err((Reason::NoCertificate, 5)), "the account alone");
+
+    let admission = self::ask(&before, &sent, &connect("acme-1", Some("um-1"), Some("secret"))).unwrap();
+    let review = |grant: Vec<Fingerprint>| {
+        let mut after = acme.clone();
+        after
+            .accounts
+            .iter_mut()
+            .filter(|account| account.name == "um-1")
+            .for_each(|account| account.grant.clone_from(&grant));
+        readmit(&snapshot(&[after]), &sent, &admission, noon()).map(|_| ()).map_err(|refusal| refusal.reason)
+    };
+    assert_eq!(review([granted("tenant-acme"), granted("eku-client")].concat()), Ok(()), "a renewal disturbs nobody");
+    assert_eq!(review(granted("eku-client")), Err(Reason::GrantConflict));
+}
+
+/// A grant's certificate is of no other use, and its account neither: where no operator's CA signs, other accounts stay free.
+#[test]
+fn accounts_without_a_grant_go_with_any_certificate_of_a_tenants_own_anchor() {
+    let mut lab = with(with_accounts(tenant("lab", Profile::Open, &["root"])), |s| s.password = Password::Always);
+    lab.accounts.push(Account { grant: vec![Fingerprint([7; 32])], ..account("um-1", Role::Device) });
+    let trust = snapshot(&[lab]);
+    let ask = |user| told(&trust, &peer(true, &["eku-client"], None), &connect("press", Some(user), Some("secret")));
+    assert_eq!(ask("dev"), Ok("lab/cn=press".to_owned()));
+    assert_eq!(ask("um-1"), Err((Reason::GrantConflict, 5)));
 }
 
 /// AUTH-08

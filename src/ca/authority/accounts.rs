@@ -100,6 +100,7 @@ impl Authority {
                 role: new.role.to_string(),
                 scopes: new.scopes,
                 enabled: true,
+                grant: Vec::new(),
                 created_at: draft.now,
                 revision: 1,
             }))
@@ -196,6 +197,7 @@ fn of_file(tenant: &str, account: &Account) -> AccountRow {
         role: account.role.to_string(),
         scopes,
         enabled: account.enabled,
+        grant: Vec::new(),
         created_at: 0,
         revision: 0,
     }

@@ -157,6 +157,7 @@ impl Authority {
                 role: Role::Device.to_string(),
                 scopes: Vec::new(),
                 enabled: true,
+                grant: Vec::new(),
                 created_at: draft.now,
                 revision: 1,
             }))

@@ -220,6 +220,7 @@ impl Authority {
                     role: Role::Device.to_string(),
                     scopes: Vec::new(),
                     enabled: old.as_ref().is_none_or(|old| old.enabled),
+                    grant: Vec::new(),
                     created_at: old.as_ref().map_or(draft.now, |old| old.created_at),
                     revision: old.as_ref().map_or(1, |old| old.revision + 1),
                 });

@@ -121,8 +121,8 @@ impl Authority {
             let old = self.undecided(draft, caller, id)?;
             let read = Request::read_centiloc(&old.der)
                 .map_err(|error| Fault::in_field(Kind::InvalidCertificate, error.field, error.reason))?;
-            let (account, is_new) = account_of(draft, &old, hash)?;
             let mut certificate = self.sign_grant(draft, &old.tenant, &read, &old.organization)?;
+            let (account, is_new) = account_of(draft, &old, hash, random::sha256_hex(&certificate.der))?;
             certificate.owner = Some(old.email.clone());
             certificate.account = Some(account.name.clone());
             draft.store_row(&certificate, None);
@@ -172,23 +172,20 @@ fn forget_decided(draft: &mut Draft<'_>) {
 }
 
 /// The account of a grant: that of an earlier grant of the same company and
-/// address (CEN-ACC-03), else a new one.
-fn account_of(draft: &mut Draft<'_>, request: &RequestRow, hash: String) -> Result<(Arc<AccountRow>, bool), Fault> {
-    let tenant = request.tenant.as_str();
-    let mut earlier = None;
-    each::<CertificateRow, Fault>(draft.store, &[tenant], |row| {
-        let is_same = row.used_for == CertificateUse::Grant
-            && row.owner.as_deref() == Some(&request.email)
-            && row.name == request.organization
-            && row.revoked_at.is_none();
-        if is_same {
-            earlier = row.account;
-        }
-        Ok(())
-    })?;
-    if let Some(account) = earlier.and_then(|name| draft.state.accounts.get(&[tenant, &name])) {
-        return Ok((Arc::clone(account), false));
+/// address (CEN-ACC-03), else a new one; with the certificate `fingerprint`
+/// among those that it is of use with.
+fn account_of(
+    draft: &mut Draft<'_>,
+    request: &RequestRow,
+    hash: String,
+    fingerprint: String,
+) -> Result<(Arc<AccountRow>, bool), Fault> {
+    if let Some(mut account) = earlier_account(draft, request)? {
+        account.grant.push(fingerprint);
+        account.revision += 1;
+        return Ok((draft.put(account), false));
     }
+    let tenant = request.tenant.as_str();
     let taken = |number: &u32| draft.state.accounts.get(&[tenant, &format!("{tenant}-um-{number}")]).is_some();
     let number = (1..).find(|number| !taken(number)).unwrap_or(u32::MAX);
     let account = draft.put(AccountRow {
@@ -198,8 +195,32 @@ fn account_of(draft: &mut Draft<'_>, request: &RequestRow, hash: String) -> Resu
         role: Role::Device.to_string(),
         scopes: Vec::new(),
         enabled: true,
+        grant: vec![fingerprint],
         created_at: draft.now,
         revision: 1,
     });
     Ok((account, true))
+}
+
+/// The account of an earlier grant to the same holder, without the
+/// certificates that ended or were taken back.
+fn earlier_account(draft: &Draft<'_>, request: &RequestRow) -> Result<Option<AccountRow>, Fault> {
+    let (mut earlier, mut alive) = (None, Vec::new());
+    each::<CertificateRow, Fault>(draft.store, &[&request.tenant], |row| {
+        let is_same = row.used_for == CertificateUse::Grant
+            && row.owner.as_deref() == Some(&request.email)
+            && row.name == request.organization
+            && row.revoked_at.is_none();
+        if is_same {
+            alive.extend((row.not_after > draft.now).then(|| random::sha256_hex(&row.der)));
+            earlier = row.account;
+        }
+        Ok(())
+    })?;
+    let account = earlier.and_then(|name| draft.state.accounts.get(&[&request.tenant, &name]));
+    Ok(account.map(|account| {
+        let mut account = account.as_ref().clone();
+        account.grant.retain(|fingerprint| alive.contains(fingerprint));
+        account
+    }))
 }

@@ -344,5 +344,6 @@ fn account(row: &AccountRow) -> Account {
         hash: row.hash.clone(),
         role: row.role.parse().unwrap_or(Role::Device),
         enabled: row.enabled,
+        grant: row.grant.iter().filter_map(|digits| Fingerprint::from_hex(digits)).collect(),
     }
 }

@@ -20,6 +20,10 @@ pub struct AccountRow {
     pub scopes: Vec<String>,
     /// Whether it may be used.
     pub enabled: bool,
+    /// SHA-256 of the certificates that it was given together with, in
+    /// hexadecimal digits, if it is the account of a grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant: Vec<String>,
     /// When it was made, in milliseconds since 1970.
     pub created_at: u64,
     /// Counts its changes.
@@ -35,6 +39,6 @@ impl Record for AccountRow {
     }
 
     fn audited(&self) -> serde_json::Value {
-        serde_json::json!({ "role": self.role, "scopes": self.scopes, "enabled": self.enabled })
+        serde_json::json!({ "role": self.role, "scopes": self.scopes, "enabled": self.enabled, "grant": self.grant })
     }
 }

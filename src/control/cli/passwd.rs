@@ -119,7 +119,7 @@ fn change(args: &Args, name: &str, known: Option<&Account>) -> Result<Change, Ou
         let role = args.role.or(known.map(|known| known.role)).unwrap_or(Role::Device);
         let enabled = known.is_none_or(|known| known.enabled);
         let done = format!("account {name} ({role}) {}", if known.is_some() { "changed" } else { "made" });
-        (Account { name: name.to_owned(), hash, role, enabled }, done)
+        (Account { name: name.to_owned(), hash, role, enabled, grant: Vec::new() }, done)
     };
     Ok((Box::new(move |text| account::edited(text, &Edit::Set(&account))), done))
 }

@@ -36,6 +36,10 @@ struct Account {
     scopes: Vec<String>,
     /// Whether it may be used.
     enabled: bool,
+    /// SHA-256 of the certificates that it was given together with, if it is
+    /// the account of a grant: it is of use beside these alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grant: Vec<String>,
     /// When it was made over the API; absent for one of the configuration.
     #[schema(format = DateTime)]
     created_at: Option<String>,
@@ -50,6 +54,7 @@ impl From<Arc<AccountRow>> for Account {
             role: row.role.clone(),
             scopes: row.scopes.clone(),
             enabled: row.enabled,
+            grant: row.grant.clone(),
             created_at: Some(row.created_at).filter(|at| *at > 0).map(moment),
             revision: row.revision,
         }
