@@ -173,10 +173,12 @@ fn is_answered(directory: &Path, harmed: &Path, done: Harm) -> Result<&'static s
 /// Damages every file that `is_meant` at so many places, one at a time.
 fn harm_each(places_each: usize, is_meant: impl Fn(&Path) -> bool) {
     let image = copy(killed().path());
-    let opened = EmbeddedStore::open(copy(image.path()).path(), settings()).unwrap();
+    let whole = copy(image.path());
+    let opened = EmbeddedStore::open(whole.path(), settings()).unwrap();
     let sound = found(&opened.store);
     assert_eq!((sound.entries.len(), sound.rows.len()), WHOLE);
     assert_eq!((opened.damage, opened.missing), (vec![], vec![]));
+    drop(opened.store);
     let (mut wrong, mut answers) = (Vec::new(), BTreeMap::<_, usize>::new());
     for path in files(image.path()).into_iter().filter(|path| is_meant(path)) {
         let name = path.strip_prefix(image.path()).unwrap();

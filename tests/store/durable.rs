@@ -258,7 +258,8 @@ fn a_clean_end_leaves_no_log_to_be_read_again() {
     let mut store = Running::log_only();
     append(&*store, (0..50).map(|seq| enqueue(ONE, seq, seq)));
     store.stop();
-    let opened = EmbeddedStore::open(store.killed().path(), small(Level::Fsync)).unwrap();
+    let left = store.killed();
+    let opened = EmbeddedStore::open(left.path(), small(Level::Fsync)).unwrap();
     assert_eq!(opened.groups, 0);
 }
 

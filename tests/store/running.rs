@@ -1,8 +1,12 @@
 //! The embedded store with its threads, in a directory that vanishes.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Deref;
-use std::path::Path;
-use std::sync::Arc;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{Arc, LazyLock};
 use std::task::{Wake, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -33,10 +37,26 @@ pub fn small(level: Level) -> Settings {
 }
 
 /// A directory in memory where there is one: what a disk does is not asked of
-/// it here.
+/// it here. It vanishes with its value, or with this process.
 pub fn scratch() -> TempDir {
+    static ROOT: LazyLock<(PathBuf, ChildStdin)> = LazyLock::new(root);
+    tempfile::tempdir_in(&ROOT.0).unwrap()
+}
+
+/// Where this process keeps its directories. A test that is killed removes
+/// nothing: a shell that outlives it does, once the end of its input says that
+/// nobody is there any more.
+fn root() -> (PathBuf, ChildStdin) {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+    let above = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let root = above.join(format!("certus-store-tests-{}", std::process::id()));
+    std::fs::create_dir_all(&root).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT TERM; read -r _; rm -rf -- \"$0\""]).arg(&root);
+    // A group of its own: whoever kills the test kills its group.
+    shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let input = shell.spawn().unwrap().stdin.take().unwrap();
+    (root, input)
 }
 
 impl Running {
@@ -127,7 +147,12 @@ impl Deref for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.stop();
+        if thread::panicking() {
+            // A second panic would end the process, and hide the first.
+            self.store.close();
+        } else {
+            self.stop();
+        }
     }
 }
 
@@ -147,8 +172,23 @@ pub fn copy_tree(from: &Path, to: &Path) {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => copy_tree(&path, &target),
-            Ok(_) => drop(std::fs::copy(&path, &target)),
+            Ok(_) => drop(copy_file(&path, &target)),
             Err(_) => {}
         }
     }
+}
+
+/// Holes stay holes: the engine's journal is 64 MB, most of them a hole.
+fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let length = from.metadata()?.len();
+    let mut end = 0;
+    // The search fails when nothing but a hole is left.
+    while let Ok(data) = rustix::fs::seek(&from, rustix::fs::SeekFrom::Data(end)) {
+        end = rustix::fs::seek(&from, rustix::fs::SeekFrom::Hole(data))?;
+        from.seek(SeekFrom::Start(data))?;
+        to.seek(SeekFrom::Start(data))?;
+        std::io::copy(&mut (&from).take(end - data), &mut to)?;
+    }
+    to.set_len(length)
 }

@@ -1,8 +1,6 @@
 //! The files that people write: configuration, rights, accounts.
 
 use std::fs;
-use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use certus::config::{Place, Sources, load};
 use certus::identity::account::{self, Edit};
@@ -68,15 +66,9 @@ pub fn accounts(input: &[u8]) {
     }
 }
 
-/// A file that is written anew for every input.
-fn file() -> &'static PathBuf {
-    static FILE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, file) = FILE.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("config.toml");
-        (folder, file)
-    });
-    file
+thread_local! {
+    /// Where every input is written to; it goes with the thread.
+    static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder");
 }
 
 pub fn config(input: &[u8]) {
@@ -84,9 +76,10 @@ pub fn config(input: &[u8]) {
     if input.contains(&b'/') && input.windows(4).any(|part| matches!(part, b"/dev" | b"/pro" | b"/sys")) {
         return;
     }
-    fs::write(file(), input).expect("a file");
+    let file = FOLDER.with(|folder| folder.path().join("config.toml"));
+    fs::write(&file, input).expect("a file");
     let made = |plan: &certus::config::Plan| Ok(vec![plan.certs_dir.join("device-ca.pem")]);
-    match load(&Sources::new().with_file(file()), made) {
+    match load(&Sources::new().with_file(&file), made) {
         Ok(config) => assert!(!format!("{config:?}").is_empty()),
         Err(problems) => {
             assert!(!problems.0.is_empty());
