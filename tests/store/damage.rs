@@ -19,7 +19,8 @@ use crate::running::{Running, copy_tree, scratch, small};
 use crate::{append, enqueue, entry, message};
 
 const SESSIONS: [SessionUid; 3] = [SessionUid(1), SessionUid(2), SessionUid(65)];
-fn settings() -> Settings {
+
+pub fn settings() -> Settings {
     Settings { apply_bytes: 4096, segment_bytes: 1 << 20, ..small(Level::Os) }
 }
 
@@ -33,7 +34,7 @@ fn long(counter: u64) -> Arc<StoredMessage> {
 
 /// What a process that was killed left: tables, a journal and a log, of which
 /// the log has forgotten the beginning.
-fn killed() -> Arc<tempfile::TempDir> {
+pub fn killed() -> Arc<tempfile::TempDir> {
     let mut store = Running::new(settings());
     for seq in 0..600 {
         append(&*store, SESSIONS.map(|session| Op::Enqueue { session, entry: entry(seq, &LONG[seq as usize]) }));
@@ -54,7 +55,7 @@ fn killed() -> Arc<tempfile::TempDir> {
 }
 
 /// A copy without the space that the engine's journal takes beforehand.
-fn copy(from: &Path) -> Arc<tempfile::TempDir> {
+pub fn copy(from: &Path) -> Arc<tempfile::TempDir> {
     let to = Arc::new(scratch());
     copy_tree(from, to.path());
     for path in files(to.path()).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "jnl")) {
@@ -65,7 +66,7 @@ fn copy(from: &Path) -> Arc<tempfile::TempDir> {
     to
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
         if entry.file_type().unwrap().is_dir() { found.extend(files(&entry.path())) } else { found.push(entry.path()) }
@@ -75,14 +76,14 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Harm {
+pub enum Harm {
     Flip,
     Blank,
     Cut,
     Gone,
 }
 
-fn harm(path: &Path, place: usize, harm: Harm) {
+pub fn harm(path: &Path, place: usize, harm: Harm) {
     let mut bytes = std::fs::read(path).unwrap();
     match harm {
         Harm::Flip => bytes[place] ^= 0x10,

@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod disk;
 mod durable;
+mod looking;
 mod model;
 mod moving;
 mod running;

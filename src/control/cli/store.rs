@@ -25,9 +25,10 @@ use super::{Outcome, complain, say, settings};
   certus store import backup.certus --state-dir new
   certus store salvage                          make a new index of what can be read of a damaged one
 
-The broker must not run. As a start does, each command first takes in what the
-log holds, and sets aside and reports what is damaged. Exit code 1 when
-something is wrong with the store.")]
+The broker must not run. check and export change nothing of the store: they read
+an image of it in the directory for temporary files. compact and import first
+take in what the log holds, as a start does, and set aside and report what is
+damaged. Exit code 1 when something is wrong with the store.")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -87,7 +88,11 @@ pub(super) fn run(args: &Args) -> Outcome {
     if matches!(args.command, Command::Salvage { .. }) {
         return salvage(&directory, settings);
     }
-    let opened = match EmbeddedStore::open(&directory, settings) {
+    let opened = match &args.command {
+        Command::Check { .. } | Command::Export { .. } => EmbeddedStore::look(&directory, settings),
+        _ => EmbeddedStore::open(&directory, settings),
+    };
+    let opened = match opened {
         Ok(opened) => opened,
         Err(error @ OpenError::Locked { .. }) => return Outcome::wrong(error),
         Err(error) => return Outcome::failed(error),

@@ -328,6 +328,11 @@ impl Commits {
         self.closing.notify_all();
     }
 
+    /// Takes nothing, ever: no thread will write it.
+    pub(super) fn refuse(&self) {
+        self.lock().closed = true;
+    }
+
     /// Whether both threads wait for work, and nothing but what the applier is
     /// still to collect is there.
     pub(super) fn is_at_rest(&self) -> bool {

@@ -120,7 +120,8 @@ impl Disk for Directory {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
+            // An image of a store has links in it.
+            if !entry.file_type()?.is_dir() {
                 names.extend(entry.file_name().into_string().ok());
             }
         }

@@ -24,7 +24,9 @@ mod fold;
 mod inspect;
 mod journal;
 mod keeper;
+mod lock;
 mod log;
+mod look;
 mod open;
 mod pending;
 mod read;
@@ -85,8 +87,10 @@ pub struct EmbeddedStore {
     next_body: AtomicU64,
     /// Bytes of the index that nobody wants any more, roughly.
     dead: AtomicU64,
+    /// What is opened in place of a store that is only looked at.
+    image: Option<look::Image>,
     /// Keeps a second store away from the directory.
-    _lock: open::Lock,
+    _lock: lock::Lock,
 }
 
 type Loads = HashMap<SessionUid, Load, RandomState>;

@@ -6,8 +6,8 @@
 //! opened is left as it was.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use super::disk::{Directory, Disk};
 use super::engine::{self, Changes, DEAD, EPOCH, Engine, key_of, kind, number_of};
 use super::fold::{Fold, Writer};
 use super::journal;
+use super::lock::Lock;
 use super::log::{self, Damage, Headers, LogError, LogWriter};
 use super::pending::Pending;
 use super::read::load_of;
@@ -32,10 +33,9 @@ use crate::store::record::{GroupReader, Head, Malformed, VERSION};
 use crate::store::{SessionUid, StoreError, Table};
 use crate::telemetry::metrics::Counter;
 
-const LOG: &str = "log";
+pub(super) const LOG: &str = "log";
 pub(super) const INDEX: &str = "index";
-const LOCK: &str = "lock";
-const FORMAT: &str = "format";
+pub(super) const FORMAT: &str = "format";
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,12 @@ pub enum OpenError {
         path: PathBuf,
         /// The table's code.
         table: u8,
+    },
+    /// Nothing is there to be looked at.
+    #[error("there is no store in {}; name the state_dir of the broker that made it", .path.display())]
+    Absent {
+        /// Where it was looked for.
+        path: PathBuf,
     },
     /// The directory holds something else.
     #[error("{} holds files that are not a store of certus; name another state_dir", .path.display())]
@@ -142,33 +148,6 @@ pub struct Opened {
     pub missing: Vec<(u64, u64)>,
 }
 
-/// Keeps a second process away.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
-        let path = directory.join(LOCK);
-        let broken = |error| OpenError::Directory { path: path.clone(), error };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(broken)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut process = String::new();
-                let _ = (&file).take(20).read_to_string(&mut process);
-                return Err(OpenError::Locked { path: directory.to_owned(), process: process.trim().to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(broken(error)),
-        }
-        // For people: the lock itself is the kernel's.
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(broken)?;
-        Ok(Self { _file: file })
-    }
-}
-
 impl LogError {
     pub(super) fn of(self, directory: &Path) -> OpenError {
         OpenError::Log { path: log_of(directory), error: self.to_string() }
@@ -182,22 +161,27 @@ pub(super) fn log_of(directory: &Path) -> PathBuf {
 /// Looks at the format of a store; one that is new is given ours.
 pub(super) fn check_format(directory: &Path) -> Result<(), OpenError> {
     let path = directory.join(FORMAT);
-    let broken = |error| OpenError::Directory { path: path.clone(), error };
+    match has_format(directory)? {
+        true => Ok(()),
+        false => write_format(&path).map_err(|error| OpenError::Directory { path, error }),
+    }
+}
+
+/// Whether a store is there; if so, it is one that this version reads.
+pub(super) fn has_format(directory: &Path) -> Result<bool, OpenError> {
+    let path = directory.join(FORMAT);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return if [INDEX, LOG].iter().any(|name| directory.join(name).exists()) {
-                Err(OpenError::Foreign { path: directory.to_owned() })
-            } else {
-                write_format(&path).map_err(broken)
-            };
+            let is_foreign = [INDEX, LOG].iter().any(|name| directory.join(name).exists());
+            return if is_foreign { Err(OpenError::Foreign { path: directory.to_owned() }) } else { Ok(false) };
         }
-        Err(error) => return Err(broken(error)),
+        Err(error) => return Err(OpenError::Directory { path, error }),
     };
     let found = text.trim().strip_prefix("certus store ").and_then(|number| number.parse::<u32>().ok());
     match found {
         Some(found) if found > VERSION.into() => Err(OpenError::Newer { path: directory.to_owned(), found }),
-        Some(_) => Ok(()),
+        Some(_) => Ok(true),
         None => Err(OpenError::Foreign { path: directory.to_owned() }),
     }
 }
@@ -238,7 +222,12 @@ impl EmbeddedStore {
         Self::open_locked(directory, disk, settings, lock)
     }
 
-    fn open_locked(directory: &Path, disk: Arc<dyn Disk>, settings: Settings, lock: Lock) -> Result<Opened, OpenError> {
+    pub(super) fn open_locked(
+        directory: &Path,
+        disk: Arc<dyn Disk>,
+        settings: Settings,
+        lock: Lock,
+    ) -> Result<Opened, OpenError> {
         let headers = Headers::of(&*disk).map_err(|error| error.of(directory))?;
         let (engine, mended) = open_index(directory, &*disk, &headers, &settings)?;
         let wrong = |error: StoreError| index_fault(directory, error.to_string());
@@ -283,6 +272,7 @@ impl EmbeddedStore {
             complete: Mutex::default(),
             next_body,
             dead,
+            image: None,
             _lock: lock,
         };
         Ok(Opened { store: Arc::new(store), groups, damage: found.damage, missing: found.missing })

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Directory, Disk};
 use super::engine::{APPLIED, Changes, EPOCH, Engine, META, View, first_of, key_of, kind, number_of};
+use super::lock::Lock;
 use super::log::Headers;
-use super::open::{INDEX, Lock, OpenError, check_format, log_of};
+use super::open::{INDEX, OpenError, check_format, log_of};
 use super::{EmbeddedStore, Settings, journal, tables};
 use crate::store::record::{Head, Outline, read_message, unsealed};
 use crate::store::{StoreError, Table};
