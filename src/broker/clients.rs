@@ -4,6 +4,7 @@
 //! would do. What does not: how any of it looks to people (`control`).
 //! Invariant: asking disturbs no client.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
@@ -30,6 +31,13 @@ impl Handle {
     #[must_use]
     pub fn count_connections(&self, filter: &ClientFilter) -> usize {
         self.node.live.count(filter)
+    }
+
+    /// How many live connections each of these devices of a tenant has; those
+    /// that have none are left out.
+    #[must_use]
+    pub fn count_by_device(&self, tenant: &TenantId, devices: &BTreeSet<String>) -> BTreeMap<String, usize> {
+        self.node.live.count_by_device(tenant, devices)
     }
 
     /// Ends one live connection; its will is published. `why` is for its

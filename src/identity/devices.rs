@@ -26,6 +26,9 @@ pub struct Known {
     pub connected: bool,
     /// The anchor that it came through last.
     pub anchor: Option<Fingerprint>,
+    /// When it connected last since the broker was started, in seconds since
+    /// 1970. It is not kept: a row a connection would cost more than it tells.
+    pub last_connected: Option<u32>,
 }
 
 /// A [`Known`] in few bytes: there may be millions.
@@ -35,6 +38,8 @@ struct Compact {
     connected: bool,
     /// Its place among [`Devices::anchors`]; [`NONE`] without one.
     anchor: u32,
+    /// 0 if it did not.
+    last_connected: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -140,14 +145,15 @@ impl Devices {
         page.into_iter().map(String::from).collect()
     }
 
-    fn known(&self, Compact { enabled, connected, anchor }: Compact) -> Known {
+    fn known(&self, Compact { enabled, connected, anchor, last_connected }: Compact) -> Known {
         let anchors = self.anchors.read().unwrap_or_else(PoisonError::into_inner);
-        Known { enabled, connected, anchor: anchors.all.get(anchor as usize).copied() }
+        let last_connected = Some(last_connected).filter(|at| *at > 0);
+        Known { enabled, connected, anchor: anchors.all.get(anchor as usize).copied(), last_connected }
     }
 
-    fn compact(&self, Known { enabled, connected, anchor }: Known) -> Compact {
+    fn compact(&self, Known { enabled, connected, anchor, last_connected }: Known) -> Compact {
         let anchor = anchor.map_or(NONE, |anchor| self.number_of(anchor));
-        Compact { enabled, connected, anchor }
+        Compact { enabled, connected, anchor, last_connected: last_connected.unwrap_or_default() }
     }
 
     fn number_of(&self, anchor: Fingerprint) -> u32 {
@@ -192,7 +198,7 @@ impl DeviceBook {
 mod tests {
     use super::*;
 
-    const NEW: Known = Known { enabled: true, connected: false, anchor: None };
+    const NEW: Known = Known { enabled: true, connected: false, anchor: None, last_connected: None };
 
     #[test]
     fn a_device_is_known_by_its_exact_name_until_it_is_removed() {

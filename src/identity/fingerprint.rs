@@ -19,6 +19,19 @@ impl Fingerprint {
     }
 }
 
+/// The digits are no SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write 64 hexadecimal digits")]
+pub struct NoFingerprint;
+
+impl std::str::FromStr for Fingerprint {
+    type Err = NoFingerprint;
+
+    fn from_str(digits: &str) -> Result<Self, NoFingerprint> {
+        Self::from_hex(digits).ok_or(NoFingerprint)
+    }
+}
+
 impl Serial {
     /// Reads hexadecimal digits, two a byte.
     #[must_use]

@@ -7,7 +7,7 @@
 //! lock that one holds while it works; a list costs what is on its page, and
 //! one look at each connection in front of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,6 +57,8 @@ pub struct Connected {
     pub account: Option<String>,
     /// The CN of its certificate.
     pub common_name: Option<String>,
+    /// The device that it is known as.
+    pub device: Option<Arc<str>>,
     /// The serial number of its certificate, in hexadecimal digits.
     pub serial: Option<String>,
     /// SHA-256 of its certificate.
@@ -100,6 +102,8 @@ pub struct ClientFilter {
     pub client_id: Option<String>,
     /// With this CN.
     pub common_name: Option<String>,
+    /// Of this device.
+    pub device: Option<String>,
     /// Of this account.
     pub account: Option<String>,
     /// Whose chain ends in this anchor.
@@ -120,6 +124,7 @@ impl ClientFilter {
         self.tenant.as_ref().is_none_or(|tenant| admission.tenant.id == *tenant)
             && is(&self.client_id, Some(admission.client_id.as_str()))
             && is(&self.common_name, admission.principal.common_name())
+            && is(&self.device, admission.device.as_deref())
             && is(&self.account, admission.account.as_ref().map(|account| account.name.as_str()))
             && is(&self.listener, Some(&client.peer.listener.name))
             && (self.anchor.is_none() || anchor == self.anchor)
@@ -155,6 +160,22 @@ impl Live {
         count
     }
 
+    /// How many live connections each of these devices of `tenant` has; those
+    /// that have none are left out. One look at each connection.
+    #[must_use]
+    pub fn count_by_device(&self, tenant: &TenantId, devices: &BTreeSet<String>) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        self.each(|control| {
+            let Some(client) = control.client() else { return };
+            let admission = client.admission.load();
+            let device = admission.device.as_deref().filter(|_| admission.tenant.id == *tenant);
+            if let Some(device) = device.and_then(|device| devices.get(device)) {
+                *counts.entry(device.clone()).or_default() += 1;
+            }
+        });
+        counts
+    }
+
     /// Tells those whom `snapshot` does not admit as it did, and those that are
     /// still on their way in: nobody else is disturbed. Answers how many were
     /// told.
@@ -183,6 +204,7 @@ fn connected(id: u64, client: &Client) -> Connected {
         principal: admission.principal.clone(),
         account: admission.account.as_ref().map(|account| account.name.clone()),
         common_name: admission.principal.common_name().map(str::to_owned),
+        device: admission.device.clone(),
         serial: certificate.map(|facts| facts.serial.to_string()),
         fingerprint: certificate.map(|facts| facts.fingerprint),
         anchor: admission.anchor.as_ref().map(|anchor| (Arc::clone(&anchor.name), anchor.facts.fingerprint)),

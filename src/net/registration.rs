@@ -86,8 +86,11 @@ pub(super) fn register(node: &Node, domain: &Domain<Resting>, admission: &Admiss
             at: now,
         });
     };
+    let last_connected = u32::try_from(now / 1000).ok();
     devices.change(device, |known| match known {
-        Some(known) if known.connected && known.anchor == anchor => (Some(known), Position::NONE),
+        Some(known) if known.connected && known.anchor == anchor => {
+            (Some(Known { last_connected, ..known }), Position::NONE)
+        }
         known => {
             let key = device_key(&admission.tenant.id, device);
             let kept = known.and_then(|_| node.store.get(Table::Registrations, &key).ok().flatten());
@@ -100,12 +103,18 @@ pub(super) fn register(node: &Node, domain: &Domain<Resting>, admission: &Admiss
             if known.is_none_or(|known| !known.connected) {
                 tell(known.is_some());
             }
-            (Some(Known { enabled: known.is_none_or(|known| known.enabled), connected: true, anchor }), position)
+            let enabled = known.is_none_or(|known| known.enabled);
+            (Some(Known { enabled, connected: true, anchor, last_connected }), position)
         }
     })
 }
 
 /// What a row says that has to be known at once.
 pub(super) fn known(row: &DeviceRow) -> Known {
-    Known { enabled: row.enabled, connected: row.first_seen.is_some(), anchor: row.anchor.map(Fingerprint) }
+    Known {
+        enabled: row.enabled,
+        connected: row.first_seen.is_some(),
+        anchor: row.anchor.map(Fingerprint),
+        last_connected: None,
+    }
 }

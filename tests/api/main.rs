@@ -13,6 +13,7 @@ mod https_client;
 
 mod callers;
 mod cumulocity;
+mod devices;
 mod document;
 mod est;
 mod frame;

@@ -101,7 +101,12 @@ fn no_device_slips_past_its_removal() {
             });
             pause(Duration::from_micros(round * 200 % 8_000));
             // Known before its first connection too, so that it can be disabled.
-            let known = certus::identity::devices::Known { enabled: false, connected: true, anchor: None };
+            let known = certus::identity::devices::Known {
+                enabled: false,
+                connected: true,
+                anchor: None,
+                last_connected: None,
+            };
             devices.insert("sensor-1", known);
             let _ = stage.handle().recheck_concerned();
         });
@@ -114,7 +119,8 @@ fn no_device_slips_past_its_removal() {
 #[test]
 fn a_tenant_knows_no_more_devices_than_it_may() {
     let stage = Stage::with(|settings| settings.net.max_devices = 1);
-    let known = certus::identity::devices::Known { enabled: true, connected: false, anchor: None };
+    let known =
+        certus::identity::devices::Known { enabled: true, connected: false, anchor: None, last_connected: None };
     stage.handle().devices(&tenant()).insert("other", known);
     let mut refused = Peer::over_tls(stage.tls, &config(&stage));
     assert_eq!(refused.greet(&Hello::new("a")), Some(ReasonCode::NotAuthorized));

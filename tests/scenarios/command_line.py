@@ -44,6 +44,7 @@ def rotation(t, certus, broker):
     t.matches(certus("anchor", "verify", "root", t.pki.leaf(new, code, name="wrong").cert), "^1 ", "a proof by another key is refused")
     t.matches(certus("anchor", "verify", "root", t.pki.leaf(old, code, name="proof").cert), "^0 .*is proved", "possession is proved")
     t.ok(certus.json("anchor", "show", "root")["proved"], True, "and shown")
+    t.ok(json.loads(certus("anchor", "show", "root", "--output", "json")[2:])["name"], "root", "as JSON under another flag too")
     t.matches(certus("anchor", "add", "--name", "again", old.cert), "^1 .*already", "a certificate is an anchor once")
     t.matches(certus("anchor", "add", "--name", "next", new.cert), "^0 ", "the second CA is added; the only tenant need not be named")
     on_new = t.live(broker, lamp, "lamp-1")
@@ -104,11 +105,35 @@ def certificates(t, certus, broker):
     t.matches(certus("cert", "list", "--revoked"), "oven +device .*Z +2", "as the list says")
 
 
+def devices(t, certus, broker, anchor):
+    """Devices that are registered, seen, switched off and forgotten."""
+    t.matches(certus("device", "add", "kiln-1", "kiln-2", "--type", "kiln", "--name", "Kiln, hall 3"), "^0 device kiln-1 of tenant lab is known.*kiln-2", "devices are registered beforehand")
+    t.matches(certus("device", "add", "kiln-1"), "^1 .*kiln-1 is known already", "once each")
+    t.matches(certus("device", "add", "a/b"), "^2 .*cannot name a device", "a name that cannot be one is refused")
+    t.matches(certus("device", "list", "--never-seen", "--begins", "kiln"), "^0 DEVICE.*kiln-1 +yes +0 +api +kiln.*kiln-2", "those that never connected are listed")
+    first = t.live(broker, t.pki.leaf(anchor, "kiln-1"), "kiln-1")
+    shown = certus.json("device", "show", "kiln-1")
+    t.ok((shown["connections"], shown["type"], len(shown["live"])), (1, "kiln", 1), "its connection is seen")
+    t.check(shown["first_connected_at"] and shown["last_connected_at"] and shown["anchor"], "with when it came, and through which anchor", shown)
+    t.matches(certus("device", "list", "--anchor", "next", "--type", "kiln"), "^0 DEVICE(?!.*kiln-2).*kiln-1", "and found by its anchor")
+    t.matches(certus("device", "disable", "kiln-1"), "^2 .*--yes", "it is disabled only by who is sure")
+    t.matches(certus("device", "disable", "kiln-1", "--yes"), "^0 device kiln-1 is disabled", "a device is disabled")
+    t.check(first.ended_within(1.5), "and its connection ends")
+    t.ok(t.verdict(broker, t.pki.leaf(anchor, "kiln-1", name="kiln-1b"), "kiln-1"), "CONNACK 5 sp 0", "it does not come back, by a new certificate neither")
+    t.matches(certus("refusals", "--cn", "kiln-1"), "device_disabled.*remedy:", "and the refusal says why")
+    t.matches(certus("device", "list", "--disabled"), "kiln-1 +no", "it is listed so")
+    t.matches(certus("device", "enable", "kiln-1"), "^0 ", "it is enabled")
+    t.ok(t.verdict(broker, t.pki.leaf(anchor, "kiln-1", name="kiln-1c"), "kiln-1"), "CONNACK 0 sp 0", "and comes back")
+    t.matches(certus("device", "remove", "kiln-2", "--yes"), "^0 device kiln-2 is forgotten", "a device is forgotten")
+    t.matches(certus("device", "show", "kiln-2"), "^1 .*kiln-2 does not exist", "and is not known any more")
+
+
 def callers(t, certus, broker, anchor):
     said = certus("account", "add", "reader", "--tenant", "lab", "--role", "application", stdin=b"long enough\n")
     t.matches(said, r"^0 account reader \(application\) made", "an account is made, its password read from standard input")
     t.matches(certus("account", "add", "short", "--tenant", "lab", stdin=b"short\n"), "^2 .*password has 5 bytes", "a short password is refused")
-    t.matches(certus("account", "disable", "reader", "--tenant", "lab"), "^0 .*disabled", "it is disabled")
+    t.matches(certus("account", "disable", "reader", "--tenant", "lab"), "^2 .*--yes", "it is disabled only by who is sure")
+    t.matches(certus("account", "disable", "reader", "--tenant", "lab", "--yes"), "^0 .*disabled", "it is disabled")
     t.matches(certus("account", "list", "--tenant", "lab"), "reader +application +no", "and listed so")
     t.matches(certus("account", "delete", "reader", "--tenant", "lab", "--yes"), "^0 ", "and deleted")
 
@@ -139,6 +164,7 @@ def run(t):
     t.check(sun.ended_within(2), "and ends")
     revocation(t, certus, broker, anchor, lamp)
     certificates(t, certus, broker)
+    devices(t, certus, broker, anchor)
     callers(t, certus, broker, anchor)
     audit = certus("audit", "--limit", "100")
     t.matches(audit, r"token.*127\.0\.0\.1.*anchor.upload.*lab", "the audit says who, from where, did what")

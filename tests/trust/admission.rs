@@ -315,7 +315,7 @@ fn the_anchors_of_one_tenant_prove_the_same_principal() {
 /// Makes the device known, as its first connection does.
 pub fn know(snapshot: &TrustSnapshot, admission: &Admission) {
     if let Some(device) = &admission.device {
-        let known = Known { enabled: true, connected: true, anchor: None };
+        let known = Known { enabled: true, connected: true, anchor: None, last_connected: None };
         snapshot.devices().of(&admission.tenant.id).insert(device, known);
     }
 }

@@ -330,7 +330,7 @@ fn a_device_that_was_registered_by_hand_needs_no_leave_of_its_anchor() {
     settings.anchors[0].auto_registration = false;
     let snapshot = snapshot(&[settings]);
     assert_eq!(refusal(ask(&snapshot, &over_tls(&["eku-client"]), &CONNECT)), (Reason::NotRegistered, 5));
-    let by_hand = Known { enabled: true, connected: false, anchor: None };
+    let by_hand = Known { enabled: true, connected: false, anchor: None, last_connected: None };
     snapshot.devices().of(&TenantId::new("lab")).insert("press", by_hand);
     assert!(ask(&snapshot, &over_tls(&["eku-client"]), &CONNECT).is_ok());
 }

@@ -8,13 +8,13 @@
 //! what is known at once and what is kept say the same. Whoever switches a
 //! device off looks at live connections behind it.
 
-use super::Authority;
 use super::access::Scope;
 use super::caller::Caller;
 use super::draft::Draft;
 use super::durable;
 use super::fault::{Fault, Kind};
-use super::tenants::no_tenant;
+use super::tenants::{expect_revision, no_tenant};
+use super::{Authority, random};
 use crate::ca::record::AccountRow;
 use crate::identity::devices::Known;
 use crate::identity::fingerprint::Fingerprint;
@@ -29,8 +29,10 @@ const NAME: usize = 256;
 const TEXT: usize = 1024;
 /// The longest JSON of its properties, bytes.
 const PROPERTIES: usize = 16 * 1024;
-/// Devices that are looked at in one piece at most.
+/// Devices that are read at once.
 const PIECE: usize = 2000;
+/// Devices that one question looks at; whoever wants the rest goes on.
+const LOOKED_AT: usize = 10 * PIECE;
 
 /// A device that is to be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,49 @@ pub struct NewDevice {
     pub properties: Option<String>,
 }
 
+/// What of a device is to change; what is absent stays, and `Some(None)` is
+/// taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceChange {
+    /// Whether it may connect.
+    pub enabled: Option<bool>,
+    /// Its type.
+    pub kind: Option<Option<String>>,
+    /// Its name for people.
+    pub name: Option<Option<String>>,
+    /// Whatever else is said of it, as a JSON object.
+    pub properties: Option<Option<String>>,
+    /// Only if it is still of this revision.
+    pub if_revision: Option<u64>,
+}
+
+/// Which devices are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFilter {
+    /// Only those whose names begin so.
+    pub begins: String,
+    /// Only those that may connect, or may not.
+    pub enabled: Option<bool>,
+    /// Only those that have ever connected, or never have.
+    pub seen: Option<bool>,
+    /// Only those that came to be known so.
+    pub origin: Option<Origin>,
+    /// Only those of this type.
+    pub kind: Option<String>,
+    /// Only those that came through this anchor last.
+    pub anchor: Option<Fingerprint>,
+}
+
+impl DeviceFilter {
+    fn takes(&self, row: &DeviceRow) -> bool {
+        self.enabled.is_none_or(|wanted| wanted == row.enabled)
+            && self.seen.is_none_or(|wanted| wanted == row.first_seen.is_some())
+            && self.origin.is_none_or(|wanted| wanted == row.origin)
+            && (self.kind.is_none() || self.kind == row.kind)
+            && self.anchor.is_none_or(|wanted| row.anchor == Some(wanted.0))
+    }
+}
+
 /// A device as callers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceView {
@@ -54,6 +99,18 @@ pub struct DeviceView {
     pub id: String,
     /// What is kept of it.
     pub row: DeviceRow,
+    /// When it connected last, in seconds since 1970; none since the broker
+    /// was started.
+    pub last_connected: Option<u64>,
+}
+
+impl DeviceView {
+    /// Stands for what callers may change of it: it is another one after each
+    /// change of theirs, and the same however often the device connects.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        revision(&self.row)
+    }
 }
 
 impl Authority {
@@ -113,11 +170,7 @@ impl Authority {
         most: usize,
     ) -> Result<(bool, Position), Fault> {
         check_device(&new)?;
-        let devices = self.devices.of(&TenantId::new(tenant));
-        if most > 0 && devices.len() >= most && !devices.contains(&new.id) {
-            let detail = format!("tenant {tenant} knows limits.max_devices = {most} devices");
-            return Err(Fault::new(Kind::LimitReached, detail).but("forget some, or raise the limit"));
-        }
+        self.room_for(tenant, &new.id, most)?;
         let NewDevice { id, origin, kind, name, properties } = new;
         self.change_device_now(caller, "device.register", tenant, &id, |before, now| {
             let row = before.cloned().unwrap_or_else(|| DeviceRow::new(origin, now));
@@ -132,8 +185,40 @@ impl Authority {
         })
     }
 
-    /// The devices of a tenant in the order of their names, behind `after`, at
-    /// most `limit`.
+    /// Makes a device known that is not yet.
+    ///
+    /// # Errors
+    /// It is known, its name cannot be one, or there are too many.
+    pub async fn create_device(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        new: NewDevice,
+        most: usize,
+    ) -> Result<DeviceView, Fault> {
+        caller.needs(Scope::DevicesWrite, tenant)?;
+        if !self.has_tenant(tenant) {
+            return Err(no_tenant(tenant));
+        }
+        check_device(&new)?;
+        self.room_for(tenant, &new.id, most)?;
+        let NewDevice { id, origin, kind, name, properties } = new;
+        let (row, position) = self.change_device_now(caller, "device.register", tenant, &id, |before, now| {
+            if before.is_some() {
+                let fault = Fault::new(Kind::AlreadyExists, format!("the device {id} is known already"));
+                return Err(fault.but("change it, or forget it first"));
+            }
+            let row = DeviceRow { kind, name, properties, ..DeviceRow::new(origin, now) };
+            Ok((Some(row.clone()), row))
+        })?;
+        durable::wait(self.store.as_ref(), position).await?;
+        Ok(self.view(tenant, id, row))
+    }
+
+    /// The devices of a tenant that `filter` takes in the order of their
+    /// names, behind `after`, at most `limit`, and the name to go on behind if
+    /// there may be more. A piece may hold fewer than there are: one question
+    /// looks at a bounded number of rows.
     ///
     /// # Errors
     /// The caller may not see them.
@@ -141,18 +226,37 @@ impl Authority {
         &self,
         caller: &Caller,
         tenant: &str,
+        filter: &DeviceFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<DeviceView>, Fault> {
+    ) -> Result<(Vec<DeviceView>, Option<String>), Fault> {
         caller.needs(Scope::DevicesRead, tenant)?;
-        let prefix = DeviceRow::key(tenant, "");
-        let after = after.map(|after| DeviceRow::key(tenant, after));
-        let rows = self.store.scan(Table::Registrations, &prefix, after.as_deref(), limit.min(PIECE))?;
-        let view = |row: &crate::store::Row| {
-            let id = row.key.get(prefix.len()..).map(|name| String::from_utf8_lossy(name).into_owned());
-            Some(DeviceView { id: id?, row: DeviceRow::decode(&row.value).ok()? })
-        };
-        Ok(rows.iter().filter_map(view).collect())
+        if !self.has_tenant(tenant) {
+            return Err(no_tenant(tenant));
+        }
+        let (own, prefix) = (DeviceRow::key(tenant, "").len(), DeviceRow::key(tenant, &filter.begins));
+        let name = |key: &[u8]| String::from_utf8_lossy(key.get(own..).unwrap_or_default()).into_owned();
+        let mut at = after.map(|after| DeviceRow::key(tenant, after));
+        let mut found = Vec::new();
+        for _ in 0..LOOKED_AT / PIECE {
+            let rows = self.store.scan(Table::Registrations, &prefix, at.as_deref(), PIECE)?;
+            let is_last = rows.len() < PIECE;
+            for row in rows {
+                if found.len() == limit {
+                    return Ok((found, at.as_deref().map(name)));
+                }
+                if let Ok(device) = DeviceRow::decode(&row.value)
+                    && filter.takes(&device)
+                {
+                    found.push(self.view(tenant, name(&row.key), device));
+                }
+                at = Some(row.key);
+            }
+            if is_last {
+                return Ok((found, None));
+            }
+        }
+        Ok((found, at.as_deref().map(name)))
     }
 
     /// One device.
@@ -161,31 +265,59 @@ impl Authority {
     /// It is not known.
     pub fn device(&self, caller: &Caller, tenant: &str, id: &str) -> Result<DeviceView, Fault> {
         caller.needs(Scope::DevicesRead, tenant)?;
+        if !self.has_tenant(tenant) {
+            return Err(no_tenant(tenant));
+        }
         let row = self.device_row(tenant, id)?.ok_or_else(|| Fault::not_found("device", id))?;
-        Ok(DeviceView { id: id.to_owned(), row })
+        Ok(self.view(tenant, id.to_owned(), row))
     }
 
-    /// Lets a device connect, or keeps it from it.
+    /// Changes what is said of a device, lets it connect, or keeps it from it.
     ///
     /// # Errors
-    /// It is not known.
-    pub async fn enable_device(&self, caller: &Caller, tenant: &str, id: &str, enabled: bool) -> Result<(), Fault> {
+    /// It is not known, or was changed meanwhile.
+    pub async fn change_device(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        id: &str,
+        change: DeviceChange,
+    ) -> Result<DeviceView, Fault> {
         caller.needs(Scope::DevicesWrite, tenant)?;
-        let ((), position) = self.change_device_now(caller, "device.change", tenant, id, |before, _| {
-            let row = before.cloned().ok_or_else(|| Fault::not_found("device", id))?;
-            Ok((Some(DeviceRow { enabled, ..row }), ()))
+        let DeviceChange { enabled, kind, name, properties, if_revision } = change;
+        check_texts(kind.as_ref(), name.as_ref(), properties.as_ref())?;
+        let (row, position) = self.change_device_now(caller, "device.change", tenant, id, |before, _| {
+            let old = before.cloned().ok_or_else(|| Fault::not_found("device", id))?;
+            expect_revision(if_revision, revision(&old), "device", id)?;
+            let row = DeviceRow {
+                enabled: enabled.unwrap_or(old.enabled),
+                kind: kind.unwrap_or(old.kind),
+                name: name.unwrap_or(old.name),
+                properties: properties.unwrap_or(old.properties),
+                ..old
+            };
+            Ok((Some(row.clone()), row))
         })?;
-        durable::wait(self.store.as_ref(), position).await
+        durable::wait(self.store.as_ref(), position).await?;
+        Ok(self.view(tenant, id.to_owned(), row))
     }
 
-    /// Forgets a device.
+    /// Forgets a device, if it is still of this revision.
     ///
     /// # Errors
-    /// It is not known.
-    pub async fn forget_device(&self, caller: &Caller, tenant: &str, id: &str) -> Result<(), Fault> {
+    /// It is not known, or was changed meanwhile.
+    pub async fn forget_device(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        id: &str,
+        if_revision: Option<u64>,
+    ) -> Result<(), Fault> {
         caller.needs(Scope::DevicesWrite, tenant)?;
         let ((), position) = self.change_device_now(caller, "device.forget", tenant, id, |before, _| {
-            before.map(|_| (None, ())).ok_or_else(|| Fault::not_found("device", id))
+            let old = before.ok_or_else(|| Fault::not_found("device", id))?;
+            expect_revision(if_revision, revision(old), "device", id)?;
+            Ok((None, ()))
         })?;
         durable::wait(self.store.as_ref(), position).await
     }
@@ -231,6 +363,22 @@ impl Authority {
         .await
     }
 
+    /// Whether one more device may be known.
+    fn room_for(&self, tenant: &str, id: &str, most: usize) -> Result<(), Fault> {
+        let devices = self.devices.of(&TenantId::new(tenant));
+        if most > 0 && devices.len() >= most && !devices.contains(id) {
+            let detail = format!("tenant {tenant} knows limits.max_devices = {most} devices");
+            return Err(Fault::new(Kind::LimitReached, detail).but("forget some, or raise the limit"));
+        }
+        Ok(())
+    }
+
+    fn view(&self, tenant: &str, id: String, row: DeviceRow) -> DeviceView {
+        let known = self.devices.of(&TenantId::new(tenant)).find(&id);
+        let last_connected = known.and_then(|known| known.last_connected).map(u64::from);
+        DeviceView { id, row, last_connected }
+    }
+
     fn device_row(&self, tenant: &str, id: &str) -> Result<Option<DeviceRow>, Fault> {
         let row = self.store.get(Table::Registrations, &DeviceRow::key(tenant, id))?;
         let damaged = |error: crate::store::rows::RowError| Fault::new(Kind::Internal, format!("device {id}: {error}"));
@@ -257,7 +405,11 @@ impl Authority {
                 })
             });
             match changed {
-                Ok(((after, told), position)) => (after.as_ref().map(known_of), Ok((told, position))),
+                Ok(((after, told), position)) => {
+                    let last_connected = known.and_then(|known| known.last_connected);
+                    let after = after.as_ref().map(|row| Known { last_connected, ..known_of(row) });
+                    (after, Ok((told, position)))
+                }
                 Err(fault) => (known, Err(fault)),
             }
         })
@@ -265,15 +417,41 @@ impl Authority {
 }
 
 fn known_of(row: &DeviceRow) -> Known {
-    Known { enabled: row.enabled, connected: row.first_seen.is_some(), anchor: row.anchor.map(Fingerprint) }
+    Known {
+        enabled: row.enabled,
+        connected: row.first_seen.is_some(),
+        anchor: row.anchor.map(Fingerprint),
+        last_connected: None,
+    }
+}
+
+fn revision(row: &DeviceRow) -> u64 {
+    let said = DeviceRow {
+        enabled: row.enabled,
+        kind: row.kind.clone(),
+        name: row.name.clone(),
+        properties: row.properties.clone(),
+        ..DeviceRow::new(row.origin, row.registered)
+    };
+    random::short_digest(&said.encode())
 }
 
 fn check_device(new: &NewDevice) -> Result<(), Fault> {
     check_device_name(&new.id)?;
-    let long = |text: &Option<String>, most: usize| text.as_ref().is_some_and(|text| text.len() > most);
-    if long(&new.kind, TEXT) || long(&new.name, TEXT) || long(&new.properties, PROPERTIES) {
-        let detail = format!("type and name have {TEXT} bytes at most, the properties {PROPERTIES}");
-        return Err(Fault::in_field(Kind::Invalid, "properties", detail));
+    check_texts(Some(&new.kind), Some(&new.name), Some(&new.properties))
+}
+
+fn check_texts(
+    kind: Option<&Option<String>>,
+    name: Option<&Option<String>>,
+    properties: Option<&Option<String>>,
+) -> Result<(), Fault> {
+    for (field, text, most) in [("type", kind, TEXT), ("name", name, TEXT), ("properties", properties, PROPERTIES)] {
+        let length = text.and_then(Option::as_ref).map_or(0, String::len);
+        if length > most {
+            let detail = format!("{field} has {length} bytes; {most} at most are kept");
+            return Err(Fault::in_field(Kind::Invalid, field, detail));
+        }
     }
     Ok(())
 }

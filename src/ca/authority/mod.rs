@@ -47,7 +47,7 @@ pub use audit::AuditFilter;
 pub use caller::Caller;
 pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent};
 pub use crls::MAX_CRL_BYTES;
-pub use devices::{DeviceView, NewDevice, check_device_name};
+pub use devices::{DeviceChange, DeviceFilter, DeviceView, NewDevice, check_device_name};
 pub use fault::{Fault, Kind};
 pub use notices::{DueNotice, Tried};
 pub use random::new_password;

@@ -51,6 +51,12 @@ pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     to_hex(digest(&SHA256, bytes).as_ref())
 }
 
+/// The beginning of a SHA-256: a name of what these bytes are now.
+pub(super) fn short_digest(bytes: &[u8]) -> u64 {
+    let digest = digest(&SHA256, bytes);
+    digest.as_ref().iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
+}
+
 /// SHA-1 in hexadecimal digits: a name, not a proof.
 pub(super) fn sha1_hex(bytes: &[u8]) -> String {
     to_hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref())

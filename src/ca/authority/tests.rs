@@ -297,9 +297,9 @@ async fn access_tokens_end_with_their_time_their_account_and_a_logout() {
     house.authority.clock().shift_to(301);
     assert!(house.authority.access(&token).is_none());
     house.authority.clock().shift_to(0);
-    house.authority.enable_device(&broker(), "mc", "d1", false).await.unwrap();
+    house.authority.change_device(&broker(), "mc", "d1", switched(false)).await.unwrap();
     assert!(house.authority.access(&token).is_none());
-    house.authority.enable_device(&broker(), "mc", "d1", true).await.unwrap();
+    house.authority.change_device(&broker(), "mc", "d1", switched(true)).await.unwrap();
     assert!(house.authority.access(&token).is_some());
     house.authority.end_access(&broker(), "mc", "device/d1").await.unwrap();
     assert!(house.authority.access(&token).is_none());
@@ -337,6 +337,10 @@ async fn a_list_counts_for_the_anchor_that_signed_it_and_an_older_one_is_not_tak
     assert!(again.authority.crls(&broker(), "open", &anchor).unwrap().is_empty());
 }
 
+fn switched(on: bool) -> DeviceChange {
+    DeviceChange { enabled: Some(on), ..DeviceChange::default() }
+}
+
 fn device(id: &str) -> NewDevice {
     NewDevice { id: id.into(), origin: Origin::Bulk, kind: Some("pump".into()), name: None, properties: None }
 }
@@ -360,22 +364,23 @@ async fn a_device_is_known_to_connections_and_to_the_store_alike() {
     let fault = authority.register_device(&broker(), "open", device("four"), 2).await.unwrap_err();
     assert_eq!(fault.kind, Kind::LimitReached);
     assert_eq!((known(&house, "one"), known(&house, "four")), (Some(true), None));
-    authority.enable_device(&broker(), "open", "one", false).await.unwrap();
+    authority.change_device(&broker(), "open", "one", switched(false)).await.unwrap();
     assert_eq!(
         (known(&house, "one"), authority.device(&broker(), "open", "one").unwrap().row.enabled),
         (Some(false), false)
     );
     let names = |after: Option<&str>| {
-        let page = authority.devices(&broker(), "open", after, 10).unwrap();
+        let (page, next) = authority.devices(&broker(), "open", &DeviceFilter::default(), after, 10).unwrap();
+        assert_eq!(next, None);
         page.into_iter().map(|device| device.id).collect::<Vec<_>>()
     };
     assert_eq!(
         (names(None), names(Some("one"))),
         (vec!["one".to_owned(), "three".to_owned()], vec!["three".to_owned()])
     );
-    authority.forget_device(&broker(), "open", "one").await.unwrap();
+    authority.forget_device(&broker(), "open", "one", None).await.unwrap();
     assert_eq!((known(&house, "one"), names(None)), (None, vec!["three".to_owned()]));
-    assert_eq!(authority.forget_device(&broker(), "open", "one").await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(authority.forget_device(&broker(), "open", "one", None).await.unwrap_err().kind, Kind::NotFound);
     let reader = Caller { scopes: Scopes::reading(), ..broker() };
     assert_eq!(authority.register_device(&reader, "open", device("x"), 0).await.unwrap_err().kind, Kind::Forbidden);
     assert_eq!(authority.register_device(&broker(), "none", device("x"), 0).await.unwrap_err().kind, Kind::NoTenant);

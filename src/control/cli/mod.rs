@@ -73,6 +73,8 @@ enum Command {
     Anchor(remote::anchor::Args),
     /// Issue certificates from the development CA, or by a running broker.
     Cert(cert::Args),
+    /// Devices that a running broker knows: register, switch off, forget.
+    Device(remote::device::Args),
     /// Take back certificates, keys, names or devices, at once.
     Revoke(Box<remote::revoke::Args>),
     /// Accounts of a running broker: names with a password.
@@ -148,6 +150,7 @@ pub fn run() -> ExitCode {
         Some(Command::Cert(args)) => cert::run(&args).exit(),
         Some(Command::Tenant(args)) => remote::tenant::run(&args).exit(),
         Some(Command::Anchor(args)) => remote::anchor::run(&args).exit(),
+        Some(Command::Device(args)) => remote::device::run(&args).exit(),
         Some(Command::Revoke(args)) => remote::revoke::run(&args).exit(),
         Some(Command::Account(args)) => remote::account::run(&args).exit(),
         Some(Command::Token(args)) => remote::token::run(&args).exit(),

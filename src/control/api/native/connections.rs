@@ -33,6 +33,8 @@ pub(super) struct Connection {
     account: Option<String>,
     /// The CN of its certificate.
     common_name: Option<String>,
+    /// The device that it is known as.
+    device: Option<String>,
     /// The serial number of its certificate, in hexadecimal digits.
     serial: Option<String>,
     /// SHA-256 of its certificate.
@@ -78,6 +80,7 @@ impl From<Connected> for Connection {
             principal: client.principal.to_string(),
             account: client.account,
             common_name: client.common_name,
+            device: client.device.map(|device| device.to_string()),
             serial: client.serial,
             fingerprint: client.fingerprint.map(|fingerprint| fingerprint.to_string()),
             anchor: client.anchor.map(|(name, _)| name.to_string()),
@@ -113,6 +116,8 @@ struct Wanted {
     client_id: Option<String>,
     /// Only those with this CN.
     common_name: Option<String>,
+    /// Only those of this device.
+    device: Option<String>,
     /// Only those of this account.
     account: Option<String>,
     /// Only those by this listener.
@@ -158,6 +163,7 @@ async fn list(
         tenant,
         client_id: wanted.client_id,
         common_name: wanted.common_name,
+        device: wanted.device,
         account: wanted.account,
         listener: wanted.listener,
         ..ClientFilter::default()

@@ -11,6 +11,7 @@ mod certificate;
 mod certificates;
 mod configuration;
 mod connections;
+mod devices;
 mod refusals;
 mod revocations;
 mod rights;
@@ -79,6 +80,7 @@ fn described() -> Routes<Api> {
         tenants::add,
         anchors::add,
         certificates::add,
+        devices::add,
         revocations::add,
         connections::add,
         refusals::add,

@@ -22,7 +22,7 @@ use super::{Api, Done, ask, put, scopes, text};
   certus account add ada --scope operator                   of the whole broker: asks for the password, twice
   certus account add reader --tenant lab --role application < secret
   certus account passwd ada --password-file secret
-  certus account disable reader --tenant lab
+  certus account disable reader --tenant lab       asks first, or takes --yes
 
 The role says what it may do over MQTT, the scopes what it may do over the API.")]
 pub(in crate::control::cli) struct Args {
@@ -81,6 +81,9 @@ enum Command {
     Disable {
         /// The account.
         name: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
     /// Delete it; whoever is connected by it has to go.
     Delete {
@@ -137,7 +140,10 @@ async fn work(client: &Client, Args { command, tenant, api }: &Args) -> Done {
             (name, change)
         }
         Command::Enable { name } => (name, json!({ "enabled": true })),
-        Command::Disable { name } => (name, json!({ "enabled": false })),
+        Command::Disable { name, yes } => {
+            ask::sure(*yes, &format!("Disable account {name}; whoever is connected by it has to go"))?;
+            (name, json!({ "enabled": false }))
+        }
     };
     let now = client.patch(&of(name), change).await?;
     let status = if now.get("enabled") == Some(&Value::Bool(true)) { "enabled" } else { "disabled" };

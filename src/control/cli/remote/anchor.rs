@@ -235,7 +235,7 @@ impl Place<'_> {
         let made = self.client.post(&["tenants", &self.tenant, "anchors"], Content::Json(body)).await?;
         let (name, id) = (text(&made, "name"), text(&made, "id"));
         show::done(self.api, &made, &format!("anchor {name} ({id}) added to tenant {}", self.tenant));
-        if !self.api.json && made.get("proved") == Some(&Value::Bool(false)) {
+        if !self.api.is_json() && made.get("proved") == Some(&Value::Bool(false)) {
             say(format_args!("possession of its key is not proved yet: see `certus anchor code {id}`"));
         }
         Ok(())

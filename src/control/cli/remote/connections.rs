@@ -35,6 +35,9 @@ enum Command {
         /// Only those with this CN.
         #[arg(long, value_name = "CN")]
         cn: Option<String>,
+        /// Only those of this device.
+        #[arg(long, value_name = "DEVICE")]
+        device: Option<String>,
         /// Only those of this account.
         #[arg(long, value_name = "NAME")]
         account: Option<String>,
@@ -64,11 +67,12 @@ pub(super) const COLUMNS: &[Column] = &[
 pub(in crate::control::cli) fn run(args: &Args) -> Outcome {
     super::run(&args.api, async |client| {
         match &args.command {
-            Command::List { tenant, client_id, cn, account, listener } => {
+            Command::List { tenant, client_id, cn, device, account, listener } => {
                 let given = [
                     ("tenant", tenant),
                     ("client_id", client_id),
                     ("common_name", cn),
+                    ("device", device),
                     ("account", account),
                     ("listener", listener),
                 ];

@@ -65,7 +65,7 @@ pub(in crate::control::cli) struct Revoke {
     at: At,
 }
 
-const COLUMNS: &[Column] = &[
+pub(super) const COLUMNS: &[Column] = &[
     ("ID", "/id"),
     ("CN", "/common_name"),
     ("FOR", "/used_for"),
@@ -95,7 +95,7 @@ pub(in crate::control::cli) fn issue(Issue { csr, out, at }: &Issue) -> Outcome 
                 write(file, pem)?;
                 show::done(&at.api, &made, &format!("{words} written to {}", file.display()));
             }
-            None if at.api.json => show::done(&at.api, &made, &words),
+            None if at.api.is_json() => show::done(&at.api, &made, &words),
             None => say(pem.trim_end()),
         }
         Ok(())

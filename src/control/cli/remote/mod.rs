@@ -12,6 +12,7 @@ mod ask;
 pub(super) mod audit;
 mod client;
 pub(super) mod connections;
+pub(super) mod device;
 pub(super) mod issued;
 pub(super) mod refusals;
 pub(super) mod revoke;
@@ -51,9 +52,28 @@ pub(super) struct Api {
     /// CERTUS_TOKEN, else it is asked for.
     #[arg(long, global = true, value_name = "FILE", help_heading = "The broker")]
     token_file: Option<PathBuf>,
-    /// Print JSON instead of a table.
+    /// How answers are printed.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        default_value = "table",
+        overrides_with = "json",
+        help_heading = "The broker"
+    )]
+    output: Form,
+    /// The same as --output json.
     #[arg(long, global = true, help_heading = "The broker")]
     json: bool,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }
 
 /// What work with a broker answers.
@@ -79,6 +99,10 @@ where
 }
 
 impl Api {
+    fn is_json(&self) -> bool {
+        self.json || self.output == Form::Json
+    }
+
     fn place(&self) -> Done<Place> {
         let ca = match &self.ca {
             Some(file) => file.clone(),

@@ -59,7 +59,9 @@ pub(in crate::control::cli) fn run(args: &Args) -> Outcome {
         let mut query = super::given(&given);
         if args.follow {
             loop {
-                client.follow(&["refusals", "tail"], &query, |kind, data| heard(args.api.json, kind, data)).await?;
+                client
+                    .follow(&["refusals", "tail"], &query, |kind, data| heard(args.api.is_json(), kind, data))
+                    .await?;
                 // The broker ends a stream now and then, so that its client logs in again.
                 tokio::time::sleep(PAUSE).await;
             }
@@ -68,7 +70,7 @@ pub(in crate::control::cli) fn run(args: &Args) -> Outcome {
         query.push(("limit", &limit));
         let found = client.get(&["refusals"], &query).await?;
         let items = found.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        match args.api.json {
+        match args.api.is_json() {
             true => say(format_args!("{:#}", Value::from(items.to_vec()))),
             false if items.is_empty() => say("none"),
             false => items.iter().rev().for_each(|refusal| say(line(refusal))),

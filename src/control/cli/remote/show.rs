@@ -13,7 +13,7 @@ pub(super) type Column = (&'static str, &'static str);
 
 /// Shows a list.
 pub(super) fn list(api: &Api, items: &[Value], columns: &[Column]) {
-    match api.json {
+    match api.is_json() {
         true => say(format_args!("{:#}", Value::from(items.to_vec()))),
         false if items.is_empty() => say("none"),
         false => say(table(items, columns)),
@@ -22,7 +22,7 @@ pub(super) fn list(api: &Api, items: &[Value], columns: &[Column]) {
 
 /// Shows one thing, a property a line.
 pub(super) fn one(api: &Api, item: &Value, columns: &[Column]) {
-    if api.json {
+    if api.is_json() {
         return say(format_args!("{item:#}"));
     }
     let width = columns.iter().map(|(title, _)| title.len()).max().unwrap_or_default();
@@ -36,7 +36,7 @@ pub(super) fn one(api: &Api, item: &Value, columns: &[Column]) {
 
 /// Says that something was done; for programs, what it is now.
 pub(super) fn done(api: &Api, item: &Value, words: &str) {
-    match api.json {
+    match api.is_json() {
         true => say(format_args!("{item:#}")),
         false => say(harmless(words)),
     }
