@@ -6,6 +6,7 @@
 
 mod clients;
 mod decision;
+mod explanation;
 mod login;
 mod proof;
 mod publication;
@@ -23,6 +24,7 @@ pub use crate::net::{
     Agreed, ClientFilter, Connected, Guest, HttpsDoor, HttpsSettings, HttpsStream, NotAgreed, WebSocketRequest,
 };
 pub use decision::{Answer, Question, Unasked};
+pub use explanation::{Explanation, Inquiry, PemError, Step};
 pub use login::Checked;
 pub use proof::{NotProved, ProvedDevice};
 use publication::{Publication, Renewed};

@@ -86,7 +86,7 @@ const ARROWS: &[(&str, &[Part])] = &[
     ("src/control/cli/",     &[Whole("broker"), Only("control", &["api", "lists"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
                                Whole("identity"), Whole("store"), Whole("bench"), Whole("clock"), Whole("shutdown")]),
     // Its connections are tasks like all others; the broker hands out the door that they come through.
-    ("src/control/api/",     &[Only("broker", &["Handle", "Answer", "Question", "Checked", "ClientFilter", "Connected", "Guest", "HttpsDoor", "HttpsSettings", "NotProved",
+    ("src/control/api/",     &[Only("broker", &["Handle", "Answer", "Question", "Checked", "ClientFilter", "Connected", "Explanation", "Guest", "HttpsDoor", "HttpsSettings", "Inquiry", "NotProved", "PemError", "Step",
                                "HttpsStream", "Reason", "Refusal", "RefusalFilter", "Stage", "WebSocketRequest"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),
                                Whole("shutdown")]),
     ("src/control/",         &[Only("broker", &["Handle"]), Whole("ca"), Whole("platform"), Whole("config"), Whole("telemetry"), Whole("mqtt"),

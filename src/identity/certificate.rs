@@ -6,6 +6,7 @@
 //! whole certificate in DER is an error, and nothing that was read is
 //! believed before a signature says so.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -99,6 +100,16 @@ pub struct Missing {
     /// Its key identifier in hexadecimal digits, if the certificate below says
     /// it.
     pub key_id: Option<String>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the certificate of {}", self.subject)?;
+        match &self.key_id {
+            Some(key_id) => write!(f, " with the key identifier {key_id}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why bytes are no certificate.

@@ -90,6 +90,7 @@ impl Court<'_> {
     /// The leaf is byte for byte an anchor.
     fn pinned(&self, leaf: &Certificate<'_>, anchor: &Arc<Anchor>, trace: &mut Trace) -> Result<Verdict, Box<Failure>> {
         let owner = self.owner(anchor)?;
+        trace.meet(anchor);
         if let Some(failure) = self.unusable(anchor, owner) {
             return Err(failure);
         }
@@ -166,6 +167,7 @@ impl<'c> Search<'_, 'c> {
         if !anchor.signs() || !self.signed_by(current, &anchor.certificate) {
             return None;
         }
+        self.trace.meet(anchor);
         self.trace.step("anchor", Ok(()), || {
             format!(
                 "{} is signed by the anchor {} of tenant {}",

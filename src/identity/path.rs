@@ -6,6 +6,7 @@
 //! (`chain`). Invariant: the checks run in the order of the specification and
 //! by the switches of the tenant that the path leads to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::anchor::Anchor;
@@ -117,7 +118,15 @@ pub struct Step {
 
 /// The steps, when somebody wants to read them.
 #[derive(Debug, Default)]
-pub struct Trace(Option<Vec<Step>>);
+pub struct Trace(Option<Kept>);
+
+/// What a trace keeps.
+#[derive(Debug, Default)]
+struct Kept {
+    steps: Vec<Step>,
+    /// Whose anchors have signed something.
+    met: BTreeSet<TenantId>,
+}
 
 impl Trace {
     /// Keeps nothing and costs nothing.
@@ -129,18 +138,25 @@ impl Trace {
     /// Keeps every step.
     #[must_use]
     pub const fn on() -> Self {
-        Self(Some(Vec::new()))
+        Self(Some(Kept { steps: Vec::new(), met: BTreeSet::new() }))
     }
 
-    /// The steps so far.
+    /// The steps so far, and the tenants whose anchors have signed something.
     #[must_use]
-    pub fn into_steps(self) -> Vec<Step> {
-        self.0.unwrap_or_default()
+    pub fn into_parts(self) -> (Vec<Step>, BTreeSet<TenantId>) {
+        self.0.map(|kept| (kept.steps, kept.met)).unwrap_or_default()
     }
 
     pub(super) fn step(&mut self, name: &'static str, outcome: Result<(), Reason>, text: impl FnOnce() -> String) {
-        if let Some(steps) = &mut self.0 {
-            steps.push(Step { name, outcome, text: text() });
+        if let Some(kept) = &mut self.0 {
+            kept.steps.push(Step { name, outcome, text: text() });
+        }
+    }
+
+    /// Notes that `anchor` has signed something.
+    pub(super) fn meet(&mut self, anchor: &Anchor) {
+        if let Some(kept) = &mut self.0 {
+            kept.met.insert(anchor.tenant.clone());
         }
     }
 }

@@ -88,3 +88,41 @@ fn the_pieces_of_a_filtered_list_hold_each_device_once() {
     assert_eq!(names(&plane.admin.get(&format!("{ALL}?enabled=false")).json()), ["d12"]);
     assert_eq!(names(&plane.admin.get(&format!("{ALL}?seen=true")).json()), <[&str; 0]>::default());
 }
+
+#[test]
+fn a_certificate_is_explained_and_nothing_of_other_tenants_is_told() {
+    let plane = Plane::start();
+    let path = "/api/v1/explain";
+    let issued = plane
+        .admin
+        .post("/api/v1/tenants/lab/certificates", &json!({ "csr": crate::control_plane::request("pump-7") }));
+    let pem = issued.is(201).json()["certificate"].clone();
+    let told = plane.admin.post(path, &json!({ "certificates": pem, "client_id": "pump-7" })).is(200).json();
+    assert_eq!((told["accepted"].clone(), told["tenant"].clone()), (json!(true), json!("lab")), "{told}");
+    assert_eq!(told["registration"], Value::Null, "to be asked about makes no device known");
+    assert!(told["steps"].as_array().unwrap().iter().all(|step| step["passed"] == true));
+    plane.admin.post(ALL, &json!({ "id": "pump-7" })).is(201);
+    plane.admin.patch(&format!("{ALL}/pump-7"), &json!({ "enabled": false })).is(200);
+    let told = plane.admin.post(path, &json!({ "certificates": pem })).is(200).json();
+    assert_eq!(
+        (told["reason"].clone(), told["registration"]["enabled"].clone()),
+        (json!("device_disabled"), json!(false))
+    );
+    let later = json!({ "certificates": pem, "at": "2099-01-01T00:00:00Z" });
+    assert_eq!(plane.admin.post(path, &later).json()["reason"], "expired");
+
+    plane.tenant("acme");
+    let acme = plane.token("acme", &["auditor"]);
+    let told = acme.post(path, &json!({ "certificates": pem })).is(200);
+    assert_eq!(told.json()["reason"], "tenant_conflict");
+    // Its issuer is named in the certificate, which the caller has.
+    assert!(!told.json()["text"].as_str().unwrap().contains("lab"), "{told:?}");
+    assert_eq!(acme.post(path, &json!({ "certificates": pem, "tenant": "lab" })).problem().0, 403);
+    assert_eq!(plane.admin.post(path, &json!({ "certificates": "none" })).problem().2.as_deref(), Some("certificates"));
+    assert_eq!(plane.admin.post(path, &json!({ "certificates": pem, "tenant": "none" })).problem().0, 404);
+    assert_eq!(
+        plane.admin.post(path, &json!({ "certificates": pem, "at": "soon" })).problem().2.as_deref(),
+        Some("at")
+    );
+    assert_eq!(plane.admin.get("/api/v1/refusals").json()["items"], json!([]), "nothing is recorded");
+}

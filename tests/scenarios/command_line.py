@@ -69,6 +69,9 @@ def revocation(t, certus, broker, anchor, lamp):
     t.matches(certus("revoke", "--device", "lamp-1", "--note", "stolen", "--reason", "keyCompromise", "--yes"), "^0 device lamp-1 is taken back", "a device is revoked")
     t.check(raw.ended_within(1.5), "its connection ends")
     t.check(t.verdict(broker, lamp, "lamp-1") != "CONNACK 0 sp 0", "it does not come back")
+    t.matches(certus("explain", lamp.cert), r"^1 by +the running broker, https.*FAILED  revocation: revoked: the name \"lamp-1\" was revoked on 20.*\(keyCompromise\).*remedy:", "explain asks the broker, and names reason and time")
+    told = json.loads(certus("explain", lamp.cert, "--json")[2:])
+    t.ok((told["accepted"], told["reason"], told["registration"]["device"]), (False, "revoked", "lamp-1"), "in a form for programs, too, with the registration")
     t.matches(certus("refusals", "--cn", "lamp-1"), r"revoked.*lamp-1.*remedy:", "refusals say why, and what to do")
     line = follower.stdout.readline()
     t.matches(line, "lamp-1.*remedy:", "who follows them saw it happen")
@@ -88,6 +91,7 @@ def revocation(t, certus, broker, anchor, lamp):
     t.matches(certus("revoke", "--crl", home / "crl.pem", "--yes"), "^2 .*--anchor", "a list belongs to an anchor")
     t.matches(certus("revoke", "--crl", home / "crl.pem", "--anchor", "next", "--yes"), "^0 .*upload +1 ", "a list is taken")
     t.check(t.verdict(broker, lamp, "lamp-1") != "CONNACK 0 sp 0", "and what it lists is refused")
+    t.matches(certus("explain", lamp.cert), r"FAILED  revocation list: revoked: CN=lamp-1 is on the list upload since 20\S+Z \(", "explain finds the entry of the list")
 
 
 def certificates(t, certus, broker):
@@ -121,11 +125,27 @@ def devices(t, certus, broker, anchor):
     t.check(first.ended_within(1.5), "and its connection ends")
     t.ok(t.verdict(broker, t.pki.leaf(anchor, "kiln-1", name="kiln-1b"), "kiln-1"), "CONNACK 5 sp 0", "it does not come back, by a new certificate neither")
     t.matches(certus("refusals", "--cn", "kiln-1"), "device_disabled.*remedy:", "and the refusal says why")
+    t.matches(certus("explain", t.pki.directory / "kiln-1.pem"), "^1 .*FAILED  registration: device_disabled", "explain knows the registration")
     t.matches(certus("device", "list", "--disabled"), "kiln-1 +no", "it is listed so")
     t.matches(certus("device", "enable", "kiln-1"), "^0 ", "it is enabled")
     t.ok(t.verdict(broker, t.pki.leaf(anchor, "kiln-1", name="kiln-1c"), "kiln-1"), "CONNACK 0 sp 0", "and comes back")
     t.matches(certus("device", "remove", "kiln-2", "--yes"), "^0 device kiln-2 is forgotten", "a device is forgotten")
     t.matches(certus("device", "show", "kiln-2"), "^1 .*kiln-2 does not exist", "and is not known any more")
+
+
+def explanations(t, certus, broker, anchor):
+    """What the broker, or without one the configuration, says of a certificate."""
+    middle = t.pki.intermediate(anchor, "middle")
+    leaf = t.pki.leaf(middle, "below")
+    key_id = openssl("x509", "-in", middle.cert, "-noout", "-ext", "subjectKeyIdentifier").decode().split()[-1].replace(":", "").lower()
+    t.matches(certus("explain", leaf.cert), f"^1 .*missing is the certificate of CN=middle with the key identifier {key_id}", "the missing issuer is named by its key identifier")
+    t.matches(certus("explain", leaf.chain_with(middle)), "^0 .*signed by the anchor \"next\".*becomes so by its first connection.*accepted", "sent with it, the device would come in")
+    t.matches(certus("explain", leaf.chain_with(middle), "--at", "2101-01-01"), "^1 .*expired", "as of another day")
+    t.matches(certus("explain", leaf.chain_with(middle), "--client-id", "other"), "^1 .*expected", "with another ClientId")
+    t.matches(certus("explain", leaf.key), "^2 .*private key", "a key is no certificate")
+    t.ok(certus("anchor", "show", "next", "--pem").removeprefix("0 ").strip(), anchor.cert.read_text().strip(), "an anchor is given back as it came")
+    t.matches(certus("explain", leaf.chain_with(middle), "--by", "config", "--config", broker.file, "--certs-dir", broker.certs), "^1 by +the configuration alone.*unknown_issuer", "by the configuration alone it is a stranger")
+    t.matches("%s %s" % t.sh(t.binary, "explain", leaf.cert, "--url", "https://localhost:1", "--ca", broker.ca, "--token-file", certus.file, "--by", "broker", stdin=b""), "^1 .*nobody listens", "where no broker is, none is asked")
 
 
 def callers(t, certus, broker, anchor):
@@ -165,6 +185,7 @@ def run(t):
     revocation(t, certus, broker, anchor, lamp)
     certificates(t, certus, broker)
     devices(t, certus, broker, anchor)
+    explanations(t, certus, broker, anchor)
     callers(t, certus, broker, anchor)
     audit = certus("audit", "--limit", "100")
     t.matches(audit, r"token.*127\.0\.0\.1.*anchor.upload.*lab", "the audit says who, from where, did what")

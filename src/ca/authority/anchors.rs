@@ -263,7 +263,7 @@ fn of_row(row: Arc<AnchorRow>) -> Option<AnchorView> {
 
 fn of_file(tenant: &str, anchor: &AnchorSettings) -> Option<AnchorView> {
     let facts = CertificateFacts::of_der(&anchor.der)?;
-    let id = configured_id(&anchor.der);
+    let id = configured_id(facts.fingerprint);
     let row = AnchorRow {
         id,
         tenant: tenant.to_owned(),

@@ -15,7 +15,7 @@ use super::fault::{Fault, Kind};
 use super::state::configured_id;
 use crate::ca::crl::{self, Crl, CrlError, Limits};
 use crate::ca::record::CrlRow;
-use crate::identity::certificate::Certificate;
+use crate::identity::certificate::{Certificate, Fingerprint};
 use crate::identity::crl::CrlSettings;
 
 /// Bytes of the lists that one upload holds.
@@ -103,7 +103,7 @@ impl Authority {
     /// The identifier of a configured anchor, by its certificate in DER.
     #[must_use]
     pub fn anchor_id(der: &[u8]) -> String {
-        configured_id(der)
+        configured_id(Fingerprint::of(der))
     }
 
     /// Forgets the lists that were fetched from where `still` says that none

@@ -379,7 +379,7 @@ impl Authority {
         DeviceView { id, row, last_connected }
     }
 
-    fn device_row(&self, tenant: &str, id: &str) -> Result<Option<DeviceRow>, Fault> {
+    pub(super) fn device_row(&self, tenant: &str, id: &str) -> Result<Option<DeviceRow>, Fault> {
         let row = self.store.get(Table::Registrations, &DeviceRow::key(tenant, id))?;
         let damaged = |error: crate::store::rows::RowError| Fault::new(Kind::Internal, format!("device {id}: {error}"));
         row.map(|row| DeviceRow::decode(&row)).transpose().map_err(damaged)
@@ -416,7 +416,7 @@ impl Authority {
     }
 }
 
-fn known_of(row: &DeviceRow) -> Known {
+pub(super) fn known_of(row: &DeviceRow) -> Known {
     Known {
         enabled: row.enabled,
         connected: row.first_seen.is_some(),

@@ -207,7 +207,7 @@ impl State {
             return Vec::new();
         }
         let uploaded = self.anchors.of(&[tenant]).find(|row| row.der == anchor).map(|row| row.id.clone());
-        let id = uploaded.unwrap_or_else(|| configured_id(anchor));
+        let id = uploaded.unwrap_or_else(|| configured_id(Fingerprint::of(anchor)));
         self.crls.of(&[tenant, &id]).filter_map(|row| row.settings().cloned()).collect()
     }
 
@@ -316,8 +316,8 @@ impl State {
 
 /// The identifier of an anchor that the configuration names: the beginning of
 /// its SHA-256.
-pub(super) fn configured_id(der: &[u8]) -> String {
-    Fingerprint::of(der).to_string().chars().take(24).collect()
+pub(super) fn configured_id(anchor: Fingerprint) -> String {
+    anchor.to_string().chars().take(24).collect()
 }
 
 fn revocation(row: &RevocationRow) -> Option<Revocation> {

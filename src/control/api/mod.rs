@@ -19,6 +19,7 @@ mod public;
 
 pub use admin::Admin;
 pub use https::serve;
+pub(super) use native::explained;
 
 use axum::Router;
 use axum::extract::OriginalUri;

@@ -1,30 +1,42 @@
 //! `certus explain`: why would this certificate be refused?
 //!
-//! What lives here: arguments and printing. What does not: the judgement; it is
-//! the broker's own (`identity::explain`). Invariant: nothing is connected to,
-//! and nothing is changed.
+//! What lives here: arguments, whom to ask, and the judgement where no broker
+//! runs. What does not: asking a broker (`remote::explain`), the judgement; it
+//! is the broker's own (`identity::explain`, `ca`). Invariant: nothing is
+//! changed, neither in a broker nor in a store.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use clap::ValueEnum;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
+use crate::broker::{Explanation, Inquiry};
 use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::api::explained;
 use crate::identity::explain::explain;
 use crate::identity::trust::TrustSnapshot;
 use crate::mqtt::TenantId;
 
-use super::{Outcome, say, settings};
+use super::remote::Api;
+use super::remote::explain::Question;
+use super::{Outcome, complain, settings};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   certus explain certs/sensor-1.pem --client-id sensor-1
   certus explain device.pem --at 2027-01-01         as if it were that day
+  certus explain device.pem --tenant lab --output json
   openssl s_client … | certus explain -             from standard input
+
+With a token (--token-file or CERTUS_TOKEN) the running broker is asked, who
+knows every anchor, revocation and device. Without one, or where none runs, the
+configuration is read: what was uploaded is not known then. --by says whom to ask.
 
 Exit code 0 when the broker would accept it, 1 when it would refuse it.")]
 pub(super) struct Args {
@@ -41,37 +53,74 @@ pub(super) struct Args {
     /// Another time than now: 2027-01-31 or 2027-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<SystemTime>,
+    /// Whom to ask [default: the first that can be].
+    #[arg(long, value_name = "WHOM")]
+    by: Option<By>,
     #[command(flatten)]
     place: settings::Where,
+    #[command(flatten)]
+    api: Api,
+}
+
+/// Who judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// The running broker.
+    Broker,
+    /// The configuration alone.
+    Config,
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let config = match args.place.load() {
-        Ok(config) => config,
-        Err(problems) => return Outcome::wrong(problems),
+    let pem = match read(&args.chain) {
+        Ok(pem) => pem,
+        Err(error) => return Outcome::failed(format_args!("{}: it cannot be read ({error})", args.chain.display())),
     };
+    if args.by == Some(By::Broker) || (args.by.is_none() && args.api.has_token()) {
+        let at = args.at.map(|at| OffsetDateTime::from(at).format(&Rfc3339).unwrap_or_default());
+        let (client_id, tenant) = (args.client_id.as_deref(), args.tenant.as_deref());
+        match args.api.explain(&Question { pem: &pem, client_id, tenant, at }) {
+            Some(told) => return told,
+            None if args.by.is_some() => {
+                return Outcome::failed(format_args!("{}: nobody listens; is the broker running?", args.api.url()));
+            }
+            None => complain(format_args!("{}: nobody listens there, so no broker is asked", args.api.url())),
+        }
+    }
+    match args.place.load() {
+        Ok(config) => by_configuration(args, &pem, &config),
+        Err(problems) => Outcome::wrong(problems),
+    }
+}
+
+fn by_configuration(args: &Args, pem: &[u8], config: &Config) -> Outcome {
     let snapshot = match TrustSnapshot::build(&config.broker.tenants) {
         Ok(snapshot) => snapshot,
         Err(errors) => return Outcome::Wrong(errors.iter().map(|error| format!("{error}\n")).collect()),
     };
+    let by = "the configuration alone; what a broker keeps beside it is not known here";
+    judged(args, &snapshot, by, |inquiry| Ok(Explanation { report: explain(inquiry, &snapshot)?, device: None }), pem)
+}
+
+/// Judges, and shows what came of it.
+fn judged(
+    args: &Args,
+    snapshot: &TrustSnapshot,
+    by: &str,
+    judge: impl FnOnce(&Inquiry<'_>) -> Result<Explanation, crate::broker::PemError>,
+    pem: &[u8],
+) -> Outcome {
     let tenant = args.tenant.as_deref().map(TenantId::new);
     if let Some(tenant) = &tenant
         && snapshot.tenant(tenant).is_none()
     {
         let known: Vec<&str> = snapshot.tenants().map(|tenant| tenant.id.as_str()).collect();
-        return Outcome::wrong(format_args!("there is no tenant {tenant}; configured are {}", known.join(", ")));
+        return Outcome::wrong(format_args!("there is no tenant {tenant}; there are {}", known.join(", ")));
     }
-    let pem = match read(&args.chain) {
-        Ok(pem) => pem,
-        Err(error) => return Outcome::failed(format_args!("{}: it cannot be read ({error})", args.chain.display())),
-    };
     let at = args.at.unwrap_or_else(|| Clock::system().wall());
-    match explain(&pem, args.client_id.as_deref(), tenant.as_ref(), at, &snapshot) {
+    match judge(&Inquiry { pem, client_id: args.client_id.as_deref(), tenant: tenant.as_ref(), at }) {
         Err(error) => Outcome::failed(format_args!("{}: {error}", args.chain.display())),
-        Ok(report) => {
-            say(report.to_string().trim_end());
-            if report.reason().is_none() { Outcome::Done } else { Outcome::Failed(String::new()) }
-        }
+        Ok(told) => args.api.show_explained(&explained(told), by),
     }
 }
 

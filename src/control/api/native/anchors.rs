@@ -6,6 +6,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::ca::armour;
 use crate::ca::authority::{AnchorChange, AnchorView, NewAnchor, Scope};
 use crate::ca::record::{AnchorStatus, Proof, StaleCrlPolicy};
 
@@ -83,6 +84,8 @@ struct Anchor {
     configured: Option<String>,
     /// What stands in the certificate.
     certificate: Certificate,
+    /// The certificate itself, PEM.
+    pem: String,
     /// SHA-1 of the certificate, as some platforms name it.
     sha1: String,
     /// When it came.
@@ -108,6 +111,7 @@ impl From<AnchorView> for Anchor {
             },
             configured,
             certificate: Certificate::from(&*facts),
+            pem: armour::certificate_pem(&row.der),
             sha1,
             created_at: Some(row.created_at).filter(|at| *at > 0).map(moment),
             revision: row.revision,

@@ -143,7 +143,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
 }
 
 /// The tenant that a caller may see, if it asks for no other.
-fn place(caller: &Caller, scope: Scope, wanted: Option<String>) -> Result<Option<TenantId>, Problem> {
+pub(super) fn place(caller: &Caller, scope: Scope, wanted: Option<String>) -> Result<Option<TenantId>, Problem> {
     let tenant = wanted.or_else(|| caller.tenant.as_deref().map(str::to_owned));
     match &tenant {
         Some(tenant) => caller.needs(scope, tenant)?,

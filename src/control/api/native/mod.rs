@@ -12,6 +12,7 @@ mod certificates;
 mod configuration;
 mod connections;
 mod devices;
+mod explanation;
 mod refusals;
 mod revocations;
 mod rights;
@@ -29,6 +30,8 @@ use axum::middleware::from_fn_with_state;
 
 use crate::broker::Handle;
 use crate::shutdown::Tasks;
+
+pub(in crate::control) use explanation::explained;
 
 use super::frame::document::Routes;
 use super::frame::idempotency::{Answered, Once, once};
@@ -81,6 +84,7 @@ fn described() -> Routes<Api> {
         anchors::add,
         certificates::add,
         devices::add,
+        explanation::add,
         revocations::add,
         connections::add,
         refusals::add,

@@ -56,6 +56,9 @@ enum Command {
     Show {
         /// The anchor.
         anchor: String,
+        /// Print its certificate, PEM, and nothing else.
+        #[arg(long, conflicts_with_all = ["json", "output"])]
+        pem: bool,
     },
     /// Ask for the code that proves possession of its key.
     Code {
@@ -181,8 +184,12 @@ impl Place<'_> {
             Command::Add { file, name, auto_registration, disabled } => {
                 self.add(file, name.as_deref(), *auto_registration, *disabled).await
             }
-            Command::Show { anchor } => {
-                show::one(self.api, &self.found(anchor).await?, DETAILS);
+            Command::Show { anchor, pem } => {
+                let found = self.found(anchor).await?;
+                match pem {
+                    true => say(text(&found, "pem").trim_end()),
+                    false => show::one(self.api, &found, DETAILS),
+                }
                 Ok(())
             }
             Command::Code { anchor } => self.code(anchor).await,

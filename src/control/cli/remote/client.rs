@@ -109,6 +109,12 @@ impl Client {
         Ok(Self { place: place.clone(), target, tls: TlsConnector::from(config), authorization })
     }
 
+    /// Whether anybody listens there at all.
+    pub(super) async fn is_there(&self) -> bool {
+        let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(self.target.address));
+        connected.await.is_ok_and(|connected| connected.is_ok())
+    }
+
     /// Reads one thing.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Done<Value> {
         self.ask(Method::GET, path, query, Content::None).await

@@ -13,6 +13,7 @@ pub(super) mod audit;
 mod client;
 pub(super) mod connections;
 pub(super) mod device;
+pub(super) mod explain;
 pub(super) mod issued;
 pub(super) mod refusals;
 pub(super) mod revoke;
