@@ -39,12 +39,9 @@ pub enum Shape {
     Null,
 }
 
-/// Measure a broker: throughput, latency, connects, memory.
+/// How the broker is reached, and who its clients are.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
-    /// The shape of the load
-    #[arg(value_enum)]
-    pub shape: Shape,
+pub struct Reach {
     /// Where the broker is
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
@@ -54,6 +51,41 @@ pub struct Args {
     /// Measure this process too: CPU time and resident memory
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Only this TLS version
+    #[arg(long, value_enum)]
+    pub tls: Option<TlsVersion>,
+    /// The CA of the broker's certificate
+    #[arg(long, value_name = "FILE", default_value = "certs/server-ca.pem")]
+    pub cafile: PathBuf,
+    /// Do not check the broker's certificate
+    #[arg(long)]
+    pub insecure: bool,
+    /// The CA that signs one certificate a client (CN = ClientId)
+    #[arg(long, value_name = "FILE", default_value = "certs/device-ca.pem")]
+    pub ca_cert: PathBuf,
+    /// Its key
+    #[arg(long, value_name = "FILE", default_value = "certs/device-ca.key")]
+    pub ca_key: PathBuf,
+    /// TLS without client certificates
+    #[arg(long)]
+    pub no_client_cert: bool,
+    /// Threads of the generator
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Begins every ClientId
+    #[arg(long, default_value = "bench-")]
+    pub prefix: String,
+}
+
+/// Measure a broker: throughput, latency, connects, memory.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The shape of the load
+    #[arg(value_enum)]
+    pub shape: Shape,
+    /// How the broker is reached
+    #[command(flatten)]
+    pub reach: Reach,
     /// Publishers [default: 10; fan-out 1, fan-in and slow 1000]
     #[arg(long)]
     pub publishers: Option<u16>,
@@ -99,39 +131,15 @@ pub struct Args {
     /// No TLS
     #[arg(long)]
     pub plain: bool,
-    /// Only this TLS version
-    #[arg(long, value_enum)]
-    pub tls: Option<TlsVersion>,
-    /// The CA of the broker's certificate
-    #[arg(long, value_name = "FILE", default_value = "certs/server-ca.pem")]
-    pub cafile: PathBuf,
-    /// Do not check the broker's certificate
-    #[arg(long)]
-    pub insecure: bool,
-    /// The CA that signs one certificate a client (CN = ClientId)
-    #[arg(long, value_name = "FILE", default_value = "certs/device-ca.pem")]
-    pub ca_cert: PathBuf,
-    /// Its key
-    #[arg(long, value_name = "FILE", default_value = "certs/device-ca.key")]
-    pub ca_key: PathBuf,
     /// The kind of the clients' keys
     #[arg(long, value_enum, default_value = "ec")]
     pub key: KeyKind,
-    /// TLS without client certificates
-    #[arg(long)]
-    pub no_client_cert: bool,
     /// `connect`: with a ticket of an earlier connection
     #[arg(long)]
     pub resumed: bool,
     /// Handshakes under way at once
     #[arg(long, default_value_t = 32)]
     pub concurrency: usize,
-    /// Threads of the generator
-    #[arg(long, default_value_t = 1)]
-    pub threads: usize,
-    /// Begins every ClientId
-    #[arg(long, default_value = "bench-")]
-    pub prefix: String,
     /// Measure the generator itself, against a broker that does the least possible
     #[arg(long, conflicts_with = "pid")]
     pub null: bool,
@@ -143,7 +151,7 @@ pub struct Args {
 impl Args {
     /// The port to connect to.
     pub fn port(&self) -> u16 {
-        self.port.unwrap_or(if self.plain { 1883 } else { 8883 })
+        self.reach.port.unwrap_or(if self.plain { 1883 } else { 8883 })
     }
 
     /// Publishers and subscribers, by the shape where they are not given.

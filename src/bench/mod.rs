@@ -22,6 +22,7 @@ mod run;
 mod shape;
 mod storm;
 mod subscriber;
+mod suite;
 mod tally;
 mod throughput;
 mod watch;
@@ -29,8 +30,9 @@ mod wire;
 
 use std::process::ExitCode;
 
-pub use args::{Args, Shape, qos};
+pub use args::{Args, Reach, Shape, qos};
 pub use error::Error;
+pub use suite::{SuiteArgs, run as run_suite};
 
 use crate::clock::Clock;
 use crate::shutdown::Tasks;
@@ -39,18 +41,20 @@ use crate::shutdown::Tasks;
 ///
 /// Exit code 0: measured, nothing lost, repeated or out of order; 1: measured, with faults; 2: not measured.
 pub fn run(args: &Args, clock: &Clock) -> ExitCode {
-    let mut builder = if args.threads > 1 {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(args.threads);
-        builder
-    } else {
-        tokio::runtime::Builder::new_current_thread()
+    let shown = |field: &shape::Field, outcome: &Outcome| {
+        report::print(field, outcome);
+        outcome.is_clean()
     };
-    let outcome = match builder.enable_all().build() {
-        Ok(runtime) => runtime.block_on(measure(args, clock)),
-        Err(error) => Err(Error::Io(error)),
+    let result = match args.shape {
+        Shape::Null => on_threads(1, null::run(args, &Tasks::new())).map(|()| true),
+        _ => measure(args, clock, shown),
     };
-    match outcome {
+    exit_code(result)
+}
+
+/// What a run says to the shell.
+fn exit_code(result: Result<bool, Error>) -> ExitCode {
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -60,33 +64,52 @@ pub fn run(args: &Args, clock: &Clock) -> ExitCode {
     }
 }
 
-/// Answers whether everything arrived.
-async fn measure(args: &Args, clock: &Clock) -> Result<bool, Error> {
-    let tasks = Tasks::new();
-    if args.shape == Shape::Null {
-        null::run(args, &tasks).await?;
-        return Ok(true);
+/// What one run gave, by the kind of its shape.
+enum Outcome {
+    Messages(throughput::Outcome),
+    Connections(storm::Outcome),
+    Queue(queue::Outcome),
+}
+
+impl Outcome {
+    /// Whether everything arrived once and in order, and nobody failed.
+    fn is_clean(&self) -> bool {
+        match self {
+            Self::Messages(outcome) => outcome.is_clean(),
+            Self::Connections(outcome) => outcome.failed == 0,
+            Self::Queue(outcome) => outcome.is_clean(),
+        }
     }
+}
+
+/// Measures once, on a runtime of its own, and shows what it gave to `show`.
+///
+/// # Errors
+/// Nothing could be measured.
+fn measure<T>(args: &Args, clock: &Clock, show: impl FnOnce(&shape::Field, &Outcome) -> T) -> Result<T, Error> {
     // Dropped last, so that the broker outlives its clients.
     let null = if args.null { Some(null::Child::start(args)?) } else { None };
-    let field = shape::Field::new(args, clock, null.as_ref()).await?;
-    match args.shape {
-        Shape::Connect | Shape::Idle => {
-            let outcome = storm::measure(&field).await?;
-            report::print_storm(&field, &outcome);
-            Ok(outcome.failed == 0)
-        }
-        Shape::Queue => {
-            let outcome = queue::measure(&field).await?;
-            report::print_queue(&field, &outcome);
-            Ok(outcome.is_clean())
-        }
-        _ => {
-            let outcome = throughput::measure(&field, &tasks).await?;
-            report::print_throughput(&field, &outcome);
-            Ok(outcome.is_clean())
-        }
-    }
+    on_threads(args.reach.threads, async {
+        let field = shape::Field::new(args, clock, null.as_ref()).await?;
+        let outcome = match args.shape {
+            Shape::Connect | Shape::Idle => Outcome::Connections(storm::measure(&field).await?),
+            Shape::Queue => Outcome::Queue(queue::measure(&field).await?),
+            _ => Outcome::Messages(throughput::measure(&field, &Tasks::new()).await?),
+        };
+        Ok(show(&field, &outcome))
+    })
+}
+
+/// Runs `work` on a runtime of so many threads, which ends with it.
+fn on_threads<T>(threads: usize, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut builder = if threads > 1 {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(threads);
+        builder
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    builder.enable_all().build().map_err(Error::Io)?.block_on(work)
 }
 
 #[cfg(test)]
@@ -112,7 +135,8 @@ mod tests {
         let broker = Tasks::new();
         let connections = Tasks::new();
         broker.spawn("null broker", async move { null::serve(&listener, None, &connections).await.unwrap() });
-        let args = Args { qos, protocol, port: Some(port), json: true, ..parsed(line) };
+        let mut args = Args { qos, protocol, json: true, ..parsed(line) };
+        args.reach.port = Some(port);
         let field = shape::Field::new(&args, &Clock::system(), None).await.unwrap();
         throughput::measure(&field, &Tasks::new()).await.unwrap()
     }

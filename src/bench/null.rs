@@ -44,11 +44,11 @@ impl Child {
     pub fn start(args: &Args) -> Result<Self, Error> {
         let program = std::env::current_exe().map_err(Error::Io)?;
         let mut command = std::process::Command::new(program);
-        command.args(["bench", "null", "--ca-cert"]).arg(&args.ca_cert).arg("--ca-key").arg(&args.ca_key);
+        command.args(["bench", "null", "--ca-cert"]).arg(&args.reach.ca_cert).arg("--ca-key").arg(&args.reach.ca_key);
         if args.plain {
             command.arg("--plain");
         }
-        if args.no_client_cert {
+        if args.reach.no_client_cert {
             command.arg("--no-client-cert");
         }
         let mut child = command.stdout(Stdio::piped()).spawn().map_err(Error::Io)?;
@@ -114,9 +114,9 @@ pub async fn serve(listener: &TcpListener, tls: Option<Arc<ServerConfig>>, tasks
 
 fn server(args: &Args) -> Result<Arc<ServerConfig>, Error> {
     let text = |file: &std::path::Path| std::fs::read_to_string(file).map_err(|error| Error::file(file, error));
-    let broken = |error: rcgen::Error| Error::content(&args.ca_key, error.to_string());
-    let ca = text(&args.ca_cert)?;
-    let signer = rcgen::KeyPair::from_pem(&text(&args.ca_key)?).map_err(broken)?;
+    let broken = |error: rcgen::Error| Error::content(&args.reach.ca_key, error.to_string());
+    let ca = text(&args.reach.ca_cert)?;
+    let signer = rcgen::KeyPair::from_pem(&text(&args.reach.ca_key)?).map_err(broken)?;
     let issuer = rcgen::Issuer::from_ca_cert_pem(&ca, signer).map_err(broken)?;
     let key = rcgen::KeyPair::generate().map_err(broken)?;
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -125,13 +125,15 @@ fn server(args: &Args) -> Result<Arc<ServerConfig>, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(rustls::DEFAULT_VERSIONS)?;
-    let builder = if args.no_client_cert {
+    let builder = if args.reach.no_client_cert {
         builder.with_no_client_auth()
     } else {
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(ca.as_bytes()).filter_map(Result::ok));
         let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        builder.with_client_cert_verifier(verifier.map_err(|error| Error::content(&args.ca_cert, error.to_string()))?)
+        builder.with_client_cert_verifier(
+            verifier.map_err(|error| Error::content(&args.reach.ca_cert, error.to_string()))?,
+        )
     };
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let mut config = builder.with_single_cert(vec![leaf.der().clone()], key.into())?;

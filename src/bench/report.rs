@@ -11,27 +11,45 @@ use super::args::Shape;
 use super::histogram::Histogram;
 use super::shape::Field;
 use super::tally::Faults;
-use super::{queue, storm, throughput};
+use super::{Outcome, queue, storm, throughput};
 
 /// Above this share of its threads' time the generator may have been the limit.
 const BUSY: f64 = 0.9;
 
-/// Prints a throughput run.
-pub fn print_throughput(field: &Field, outcome: &throughput::Outcome) {
-    let object = throughput_json(field, outcome);
+/// Prints what a run gave, as it was asked for.
+pub fn print(field: &Field, outcome: &Outcome) {
+    let object = json(field, outcome);
     if field.args.json {
         println!("{object}");
         return;
     }
-    let seconds = outcome.took.as_secs_f64();
     println!("{}", title(field));
+    match outcome {
+        Outcome::Messages(outcome) => print_throughput(field, outcome, &object),
+        Outcome::Connections(outcome) => print_storm(field, outcome, &object),
+        Outcome::Queue(outcome) => print_queue(outcome, &object),
+    }
+    generator_line(&object);
+}
+
+/// What a run gave, as one object.
+pub fn json(field: &Field, outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Messages(outcome) => throughput_json(field, outcome),
+        Outcome::Connections(outcome) => storm_json(field, outcome),
+        Outcome::Queue(outcome) => queue_json(field, outcome),
+    }
+}
+
+fn print_throughput(field: &Field, outcome: &throughput::Outcome, object: &Value) {
+    let seconds = outcome.took.as_secs_f64();
     line(
         "deliveries",
         &format!("{:.0}/s ({} in {seconds:.1} s)", outcome.delivered as f64 / seconds, outcome.delivered),
     );
     line("messages sent", &format!("{:.0}/s", outcome.sent as f64 / seconds));
-    if let Some(cost) = number(&object, "broker_cpu_s_per_million") {
-        let share = number(&object, "broker_cores").unwrap_or_default();
+    if let Some(cost) = number(object, "broker_cpu_s_per_million") {
+        let share = number(object, "broker_cores").unwrap_or_default();
         line("broker", &format!("{cost:.3} CPU-s per million deliveries, {share:.2} cores busy"));
     }
     if let Some(kib) = outcome.resident_kib {
@@ -42,7 +60,6 @@ pub fn print_throughput(field: &Field, outcome: &throughput::Outcome) {
         line("to the answer", &percentile_text(&outcome.run.acknowledgement));
     }
     fault_lines(outcome.faults, &outcome.failures);
-    generator_line(&object);
 }
 
 fn fault_lines(faults: Option<Faults>, (failed, reasons): &(u64, Vec<String>)) {
@@ -53,33 +70,25 @@ fn fault_lines(faults: Option<Faults>, (failed, reasons): &(u64, Vec<String>)) {
     reasons.iter().for_each(|reason| line("failure", &format!("{reason} ({failed} in all)")));
 }
 
-/// Prints a run of `queue`.
-pub fn print_queue(field: &Field, outcome: &queue::Outcome) {
-    let object = queue_json(field, outcome);
-    if field.args.json {
-        println!("{object}");
-        return;
-    }
-    println!("{}", title(field));
+fn print_queue(outcome: &queue::Outcome, object: &Value) {
     for (name, cost, phase) in [
         ("queued", "broker_cpu_s_per_million_queued", &outcome.queued),
         ("drained", "broker_cpu_s_per_million_drained", &outcome.drained),
     ] {
         let seconds = phase.took.as_secs_f64();
         let cost =
-            number(&object, cost).map_or_else(String::new, |cost| format!(", {cost:.3} broker CPU-s per million"));
+            number(object, cost).map_or_else(String::new, |cost| format!(", {cost:.3} broker CPU-s per million"));
         line(name, &format!("{:.0}/s ({} in {seconds:.2} s){cost}", phase.per_second(), phase.count));
     }
     line("to the answer", &percentile_text(&outcome.run.acknowledgement));
     if let [Some(before), Some(full), Some(after)] = outcome.resident_kib.map(|kib| kib.map(|kib| kib as f64 / 1024.0))
     {
-        let each = number(&object, "broker_bytes_per_queued_message").unwrap_or_default();
+        let each = number(object, "broker_bytes_per_queued_message").unwrap_or_default();
         let text =
             format!("{before:.1} MiB before, {full:.1} with the queue ({each:.0} bytes a message), {after:.1} after");
         line("broker memory", &text);
     }
     fault_lines(outcome.faults, &outcome.failures);
-    generator_line(&object);
 }
 
 fn queue_json(field: &Field, outcome: &queue::Outcome) -> Value {
@@ -100,7 +109,7 @@ fn queue_json(field: &Field, outcome: &queue::Outcome) -> Value {
         "broker_cpu_s_per_million_drained": drained.cpu_per_million(),
         "broker_resident_kib": { "before": before, "queued": full, "drained": after },
         "broker_bytes_per_queued_message": grown,
-        "generator_busy": busy(own, queued.took + drained.took, args.threads),
+        "generator_busy": busy(own, queued.took + drained.took, args.reach.threads),
         "acknowledgement_us": percentiles(&outcome.run.acknowledgement),
         "lost": outcome.faults.map(|faults| faults.lost), "repeated": outcome.faults.map(|faults| faults.repeated),
         "out_of_order": outcome.faults.map(|faults| faults.disordered),
@@ -134,7 +143,7 @@ fn throughput_json(field: &Field, outcome: &throughput::Outcome) -> Value {
         "broker_cores": outcome.cpu.map(|cpu| cpu.as_secs_f64() / seconds),
         "broker_resident_kib": outcome.resident_kib,
         "generator_cpu_s_per_million": outcome.own_cpu.map(per_million),
-        "generator_busy": busy(outcome.own_cpu, outcome.took, args.threads),
+        "generator_busy": busy(outcome.own_cpu, outcome.took, args.reach.threads),
         "latency_us": percentiles(&outcome.run.latency), "generator_lateness_us": percentiles(&outcome.run.lateness),
         "acknowledgement_us": percentiles(&outcome.run.acknowledgement),
         "lost": outcome.faults.map(|faults| faults.lost), "repeated": outcome.faults.map(|faults| faults.repeated),
@@ -143,28 +152,21 @@ fn throughput_json(field: &Field, outcome: &throughput::Outcome) -> Value {
     })
 }
 
-/// Prints a run of `connect` or `idle`.
-pub fn print_storm(field: &Field, outcome: &storm::Outcome) {
-    let object = storm_json(field, outcome);
-    if field.args.json {
-        println!("{object}");
-        return;
-    }
-    println!("{}", title(field));
+fn print_storm(field: &Field, outcome: &storm::Outcome, object: &Value) {
     let seconds = outcome.took.as_secs_f64();
     let kinds = if field.args.plain { String::new() } else { format!(", {} resumed", outcome.resumed) };
     line(
         "connected",
         &format!("{}{kinds} in {seconds:.2} s: {:.0}/s", outcome.connected, outcome.connected as f64 / seconds),
     );
-    if let Some(cost) = number(&object, "broker_cpu_ms_each") {
+    if let Some(cost) = number(object, "broker_cpu_ms_each") {
         line("broker", &format!("{cost:.3} CPU-ms each"));
     }
     if outcome.latency.count() > 0 {
         line("to CONNACK", &percentile_text(&outcome.latency));
     }
     if let Some((before, after)) = outcome.resident_kib {
-        let each = number(&object, "broker_kib_each").unwrap_or_default();
+        let each = number(object, "broker_kib_each").unwrap_or_default();
         let text = format!("{:.1} MiB before, {:.1} after", before as f64 / 1024.0, after as f64 / 1024.0);
         let held = field.args.shape == Shape::Idle;
         line("broker memory", &if held { format!("{text}: {each:.1} KiB each") } else { text });
@@ -175,7 +177,6 @@ pub fn print_storm(field: &Field, outcome: &storm::Outcome) {
     if let Some(failure) = &outcome.failure {
         line("failures", &format!("{}; the first: {failure}", outcome.failed));
     }
-    generator_line(&object);
 }
 
 fn storm_json(field: &Field, outcome: &storm::Outcome) -> Value {
@@ -189,7 +190,7 @@ fn storm_json(field: &Field, outcome: &storm::Outcome) -> Value {
         "seconds": seconds, "connected": outcome.connected, "connected_per_s": outcome.connected as f64 / seconds,
         "resumed": outcome.resumed, "failed": outcome.failed, "failure": outcome.failure,
         "broker_cpu_ms_each": outcome.cpu.map(each), "generator_cpu_ms_each": outcome.own_cpu.map(each),
-        "generator_busy": busy(outcome.own_cpu, outcome.took, args.threads),
+        "generator_busy": busy(outcome.own_cpu, outcome.took, args.reach.threads),
         "latency_us": percentiles(&outcome.latency),
         "broker_resident_kib": outcome.resident_kib.map(|(_, after)| after),
         "broker_kib_each": outcome.resident_kib.map(|(before, after)| after.saturating_sub(before) as f64 / count),

@@ -40,16 +40,20 @@ impl Field {
     /// A file is missing or wrong, or the host is unknown.
     pub async fn new(args: &Args, clock: &Clock, null: Option<&Child>) -> Result<Self, Error> {
         let port = null.map_or(args.port(), |child| child.port);
-        let trust = if args.insecure || args.null { Trust::Anyone } else { Trust::File(args.cafile.clone()) };
+        let trust =
+            if args.reach.insecure || args.null { Trust::Anyone } else { Trust::File(args.reach.cafile.clone()) };
         let tls = if args.plain {
             None
         } else {
-            let mint =
-                if args.no_client_cert { None } else { Some(Mint::open(&args.ca_cert, &args.ca_key, args.key)?) };
-            Some((Credentials::new(&trust, args.tls)?, mint))
+            let mint = if args.reach.no_client_cert {
+                None
+            } else {
+                Some(Mint::open(&args.reach.ca_cert, &args.reach.ca_key, args.key)?)
+            };
+            Some((Credentials::new(&trust, args.reach.tls)?, mint))
         };
-        let target = dial::resolve(&args.host, port, args.protocol).await?;
-        let watched = null.map(|child| child.process()).or(args.pid.map(Process));
+        let target = dial::resolve(&args.reach.host, port, args.protocol).await?;
+        let watched = null.map(|child| child.process()).or(args.reach.pid.map(Process));
         if let Some(process) = watched.filter(|process| process.cpu().is_none()) {
             return Err(Error::Usage(format!("--pid {}: there is no such process", process.0)));
         }
@@ -63,7 +67,7 @@ impl Field {
     /// # Errors
     /// The CA cannot sign.
     pub fn caller(&self, role: &str, index: usize) -> Result<Caller, Error> {
-        let client_id = format!("{}{role}{index}", self.args.prefix);
+        let client_id = format!("{}{role}{index}", self.args.reach.prefix);
         let tls = match &self.tls {
             None => None,
             Some((credentials, None)) => Some(credentials.client(Identity::Anonymous)?),

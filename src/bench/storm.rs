@@ -88,7 +88,9 @@ async fn hold(field: &Field, callers: Vec<Caller>) -> Result<Outcome, Error> {
     let links = field.connect(callers, Vec::new(), Qos::AtMostOnce).await?;
     let took = field.clock.now().saturating_duration_since(before.0);
     let (cpu, own) = (field.watched.and_then(Process::cpu), field.own.cpu());
-    eprintln!("{count} connected in {:.1} s; settling", took.as_secs_f64());
+    if !field.args.json {
+        eprintln!("{count} connected in {:.1} s; settling", took.as_secs_f64());
+    }
     tokio::time::sleep(SETTLE).await;
     let still = (field.clock.now(), field.watched.and_then(Process::cpu));
     tokio::time::sleep(Duration::from_secs_f64(field.args.duration.max(0.1))).await;

@@ -6,6 +6,7 @@
 
 #[path = "../counts/host.rs"]
 mod host;
+mod suite;
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};

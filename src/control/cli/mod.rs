@@ -101,7 +101,7 @@ enum Command {
     Sub(Box<subscribe::Args>),
     /// Measure a broker: throughput, latency, connects, memory.
     #[command(after_help = bench::EXAMPLES)]
-    Bench(Box<bench::Args>),
+    Bench(Box<bench::Bench>),
     /// Print completions for a shell: source <(certus completions bash).
     Completions {
         /// The shell.
