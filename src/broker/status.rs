@@ -35,8 +35,8 @@ impl Handle {
         }
         if self.node.store.is_latched() {
             reasons.push(crate::store::StoreError::Latched.to_string());
-        } else if self.node.store.is_full() {
-            reasons.push(crate::store::StoreError::Full.to_string());
+        } else if let Some(refusal) = self.node.store.refuses() {
+            reasons.push(refusal.to_string());
         }
         if let Some(reason) = self.node.overload.refuses() {
             reasons.push(format!("newcomers are turned away ({reason}): {}", reason.remedy()));

@@ -264,9 +264,10 @@ impl Connecting {
             let refusal = self.refusal(Reason::PacketSize, detail);
             return Err(self.refuse(&connect, refusal));
         }
-        if terms.session_expiry > 0 && self.node.store.is_latched() {
-            // Its CONNACK would wait for ever.
-            let refusal = self.refusal(Reason::Unavailable, StoreError::Latched.to_string());
+        if terms.session_expiry > 0
+            && let Some(error) = self.writes_nothing()
+        {
+            let refusal = self.refusal(Reason::Unavailable, error.to_string());
             return Err(self.refuse(&connect, refusal));
         }
         if let Some((reason, detail)) = registration::obstacle(&self.node, &admission, settings.max_devices) {
@@ -281,6 +282,17 @@ impl Connecting {
         };
         self.node.refusals.accepted(&self.peer, &admission);
         Ok(self.take_over(&connect, settings, Ready { entered, admitted, admission, terms, will, claimed }))
+    }
+
+    /// Why the CONNACK of a session that lasts would wait for ever, or for long.
+    /// Where space is short its row is still written: who comes back makes room.
+    fn writes_nothing(&self) -> Option<StoreError> {
+        let store = &self.node.store;
+        if store.is_latched() {
+            Some(StoreError::Latched)
+        } else {
+            store.refuses().filter(|it| *it == StoreError::ReadOnly)
+        }
     }
 
     async fn admit(&self, connect: &Connect<'_>, settings: &Settings) -> Result<Box<Admission>, Box<Refusal>> {

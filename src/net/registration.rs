@@ -59,11 +59,7 @@ pub(super) fn obstacle(node: &Node, admission: &Admission, most: usize) -> Optio
         return Some((Reason::TooManyDevices, detail));
     }
     // Its CONNACK would wait for ever.
-    let error = match (node.store.is_latched(), node.store.is_full()) {
-        (true, _) => StoreError::Latched,
-        (false, true) => StoreError::Full,
-        (false, false) => return None,
-    };
+    let error = if node.store.is_latched() { StoreError::Latched } else { node.store.refuses()? };
     Some((Reason::Unavailable, error.to_string()))
 }
 

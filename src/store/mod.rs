@@ -65,6 +65,9 @@ pub enum StoreError {
     /// There is no space for more. What makes space is still taken.
     #[error("the store is full; free space on its disk")]
     Full,
+    /// The file system takes no writes. What is there is still read.
+    #[error("the store's file system is read-only; mount it for writing")]
+    ReadOnly,
     /// More was appended than the disk takes, up to the bound of what may wait.
     #[error("the disk takes less than is published; `storage.pending_bytes` wait for it already")]
     Behind,
@@ -90,8 +93,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes `batch` and gives the position at which it is durable.
     ///
     /// # Errors
-    /// [`StoreError::Full`] and [`StoreError::Latched`] leave nothing of the
-    /// batch behind.
+    /// [`StoreError::Full`], [`StoreError::ReadOnly`] and [`StoreError::Latched`]
+    /// leave nothing of the batch behind.
     fn append(&self, batch: Batch) -> Result<Position, StoreError>;
 
     /// Everything up to here survives a crash.
@@ -101,8 +104,8 @@ pub trait Store: Send + Sync + 'static {
     /// Answers false, and keeps nothing, if it is durable already.
     fn wake_at(&self, position: Position, waker: &Waker) -> bool;
 
-    /// Whether what grows had better wait, because the disk is full or far
-    /// behind. `waker` is then woken when there is room again; nothing is kept
+    /// Whether what grows had better wait, because the disk is full, read-only
+    /// or far behind. `waker` is then woken when there is room again; nothing is kept
     /// if the answer is no.
     fn wake_with_room(&self, _waker: &Waker) -> bool {
         false
@@ -111,9 +114,10 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store is latched; see the contract, point 5.
     fn is_latched(&self) -> bool;
 
-    /// Whether nothing that grows is taken, for want of space. It may heal.
-    fn is_full(&self) -> bool {
-        false
+    /// Why nothing that grows is taken now: [`StoreError::Full`] or
+    /// [`StoreError::ReadOnly`]. Both may heal.
+    fn refuses(&self) -> Option<StoreError> {
+        None
     }
 
     /// Reads up to `limit` entries of a session's queue from `from` on, in

@@ -134,7 +134,7 @@ listed! {
         StoredMessages r#"certus_queue_messages{place="store"}"# "Messages in session queues: on their way to a connected client (ring), or kept until it has them (store)"
         WaitingBytes r#"certus_queue_bytes{place="ring"}"# "Bytes in session queues, counted once for each recipient"
         StoredBytes r#"certus_queue_bytes{place="store"}"# "Bytes in session queues, counted once for each recipient"
-        StoreFull "certus_store_full" "1 while the store takes nothing that grows, because its disk is full"
+        StoreFull "certus_store_full" "1 while the store takes nothing that grows, because its disk is full or read-only"
         StoreLatched "certus_store_latched" "1 once a write or sync has failed and nothing more is acknowledged"
         StoreFreeBytes "certus_store_free_bytes" "Bytes free on the disk of the store"
         StorePendingBytes "certus_store_pending_bytes" "Bytes that wait in memory for the store's log or index"

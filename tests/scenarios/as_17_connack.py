@@ -1,4 +1,4 @@
-"""AS-17: the CONNACK table, without storage (AUTH-07…11, MQTT-CON-01, MQTT-CON-05, MQTT-CON-07)."""
+"""AS-17: the CONNACK table, but for storage, which is as_17_storage (AUTH-07…11, MQTT-CON-01, MQTT-CON-05, MQTT-CON-07)."""
 
 from support import wire
 from support.scenario import NO_TENANT, tenant

@@ -16,7 +16,7 @@ const SECTOR: usize = 512;
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    Create(String),
+    Create(String, Vec<u8>),
     Write(String, u64, Vec<u8>),
     Sync(String),
     Remove(String),
@@ -44,6 +44,7 @@ struct State {
     syncs: u64,
     failing: Failing,
     free: Option<u64>,
+    read_only: bool,
 }
 
 /// Clones share one disk.
@@ -80,6 +81,10 @@ impl ForgetfulDisk {
         self.0.lock().unwrap().free = Some(bytes);
     }
 
+    pub fn set_read_only(&self, read_only: bool) {
+        self.0.lock().unwrap().read_only = read_only;
+    }
+
     pub fn history(&self) -> Vec<Event> {
         self.0.lock().unwrap().history.clone()
     }
@@ -106,8 +111,8 @@ impl ForgetfulDisk {
         let mut unsynced: Vec<(String, u64, Vec<u8>)> = Vec::new();
         for event in events {
             match event {
-                // Names are durable when the call answers.
-                Event::Create(name) => drop(files.insert(name.clone(), Vec::new())),
+                // Names and beginnings are durable when the call answers.
+                Event::Create(name, beginning) => drop(files.insert(name.clone(), beginning.clone())),
                 Event::Write(name, offset, bytes) => unsynced.push((name.clone(), *offset, bytes.clone())),
                 Event::Sync(synced) => {
                     for (name, offset, bytes) in unsynced.extract_if(.., |(name, ..)| name == synced) {
@@ -164,11 +169,11 @@ impl Disk for ForgetfulDisk {
         self.0.lock().unwrap().files.get(name).cloned().ok_or_else(|| absent(name))
     }
 
-    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
+    fn create(&self, name: &str, beginning: &[u8]) -> io::Result<Box<dyn LogFile>> {
         let mut state = self.0.lock().unwrap();
         assert!(!state.files.contains_key(name), "{name} is there already");
-        state.files.insert(name.to_owned(), Vec::new());
-        state.history.push(Event::Create(name.to_owned()));
+        state.files.insert(name.to_owned(), beginning.to_vec());
+        state.history.push(Event::Create(name.to_owned(), beginning.to_vec()));
         Ok(Box::new(File { disk: self.clone(), name: name.to_owned() }))
     }
 
@@ -188,13 +193,17 @@ impl Disk for ForgetfulDisk {
     }
 
     fn free(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().free.unwrap_or(u64::MAX))
+        let state = self.0.lock().unwrap();
+        if state.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(state.free.unwrap_or(u64::MAX)) }
     }
 }
 
 impl LogFile for File {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.0.lock().unwrap();
+        if state.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let (number, failing) = (state.writes, state.failing);
         state.writes += 1;
         let fails = failing.write.is_some_and(|first| (first..first + failing.times).contains(&number));

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::commits::Group;
+use super::committer::refusal_of;
 use super::engine::Engine;
 use super::fold::{Fold, Writer};
 use super::{EmbeddedStore, hold};
@@ -36,15 +37,28 @@ impl EmbeddedStore {
     }
 
     fn apply_when_possible(&self, mut groups: Vec<Group>) -> Result<(), StoreError> {
+        let mut was_refused = false;
         loop {
-            match self.apply(&groups) {
-                Ok(()) => return Ok(()),
-                Err(error) if self.may_be_full(&error) && !self.commits.is_closing() => {
-                    self.report_full("the index has no room");
+            let Err(error) = self.apply(&groups) else { return Ok(()) };
+            let refusal = self.refusal_behind(&error).filter(|_| !self.commits.is_closing());
+            match refusal {
+                Some(refusal) => {
+                    was_refused = true;
+                    let is_full = refusal == StoreError::Full;
+                    self.report(refusal, "the index cannot be written");
                     self.commits.pause(FULL);
+                    // While nothing can be written it could not be opened either,
+                    // and would not be read any more.
+                    if is_full {
+                        self.reopen();
+                    }
+                }
+                // It may still speak of what is over.
+                None if was_refused && !self.commits.is_closing() => {
+                    was_refused = false;
                     self.reopen();
                 }
-                Err(error) => {
+                None => {
                     // The log has it all: the next start goes on from there.
                     tracing::error!(directory = %self.directory.display(), %error, "the store's index failed");
                     self.commits.latch();
@@ -75,10 +89,14 @@ impl EmbeddedStore {
         Ok(())
     }
 
-    /// The engine does not say why it takes no more once a write of its own has
-    /// failed.
-    fn may_be_full(&self, error: &StoreError) -> bool {
-        *error == StoreError::Full || self.disk.free().is_ok_and(|free| free < self.settings.min_free)
+    /// What is behind an error, if it may heal. The engine does not say why it
+    /// takes no more once a write of its own has failed.
+    fn refusal_behind(&self, error: &StoreError) -> Option<StoreError> {
+        match (error, self.disk.free()) {
+            (StoreError::Full | StoreError::ReadOnly, _) => Some(error.clone()),
+            (_, Err(error)) => refusal_of(&error),
+            (_, Ok(free)) => (free < self.settings.min_free).then_some(StoreError::Full),
+        }
     }
 
     const fn writer(&self) -> Writer<'_> {

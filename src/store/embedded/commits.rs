@@ -54,7 +54,10 @@ struct Inner {
     applied: u64,
     /// Somebody waits for the index: little is enough to go on.
     hurried: bool,
-    full: bool,
+    /// Why nothing that grows is taken.
+    refusal: Option<StoreError>,
+    /// A group waits for its write to be tried again: the refusal lasts.
+    stuck: bool,
     closing: bool,
     /// The committer will not come back.
     closed: bool,
@@ -109,8 +112,8 @@ impl Commits {
         if self.is_latched() || inner.closed {
             return Err(StoreError::Latched);
         }
-        if inner.full && demand.grows {
-            return Err(StoreError::Full);
+        if let Some(refusal) = inner.refusal.clone().filter(|_| demand.grows) {
+            return Err(refusal);
         }
         if demand.grows && inner.bytes.saturating_add(demand.bytes) > self.pending_bytes && inner.bytes > 0 {
             return Err(StoreError::Behind);
@@ -144,8 +147,8 @@ impl Commits {
         self.latched.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.lock().full
+    pub(super) fn refusal(&self) -> Option<StoreError> {
+        self.lock().refusal.clone()
     }
 
     pub(super) fn wake_at(&self, position: Position, waker: &Waker) -> bool {
@@ -198,6 +201,7 @@ impl Commits {
         for batch in taken.batches.into_iter().rev() {
             inner.waiting.push_front(Some(batch));
         }
+        inner.stuck = true;
     }
 
     /// Says that a group is durable.
@@ -209,6 +213,7 @@ impl Commits {
         let batches = taken.batches.into_iter().map(|sized| sized.batch).collect();
         inner.groups.push_back(Group { number, last, batches, bytes });
         inner.group_bytes += bytes;
+        inner.stuck = false;
         let is_much = inner.group_bytes >= self.apply_bytes;
         let wakers = inner.wakers_up_to(last);
         drop(inner);
@@ -236,7 +241,8 @@ impl Commits {
     /// under way already still fits. `waker` is woken at a quarter.
     pub(super) fn wake_with_room(&self, waker: &Waker) -> bool {
         let mut inner = self.lock();
-        let waits = !self.is_latched() && !inner.closed && (inner.full || inner.bytes > self.pending_bytes / 2);
+        let waits =
+            !self.is_latched() && !inner.closed && (inner.refusal.is_some() || inner.bytes > self.pending_bytes / 2);
         if !waits {
             return false;
         }
@@ -250,16 +256,20 @@ impl Commits {
         true
     }
 
-    /// Sets whether there is space; answers whether that is news.
-    pub(super) fn set_full(&self, full: bool) -> bool {
+    /// Sets why nothing that grows is taken, if so; answers whether that is
+    /// news. It is taken again only when no write is left to be tried again.
+    pub(super) fn set_refusal(&self, refusal: Option<StoreError>) -> bool {
         let mut inner = self.lock();
-        let is_news = std::mem::replace(&mut inner.full, full) != full;
-        let wakers = if full { Vec::new() } else { std::mem::take(&mut inner.wanting) };
+        if refusal.is_none() && inner.stuck {
+            return false;
+        }
+        let refuses = refusal.is_some();
+        let before = std::mem::replace(&mut inner.refusal, refusal);
+        let is_news = before != inner.refusal;
+        let wakers = if refuses { Vec::new() } else { std::mem::take(&mut inner.wanting) };
         drop(inner);
         wake(wakers);
-        if is_news {
-            Gauge::StoreFull.add(if full { 1 } else { -1 });
-        }
+        Gauge::StoreFull.add(i64::from(refuses) - i64::from(before.is_some()));
         is_news
     }
 
@@ -293,7 +303,7 @@ impl Commits {
         let mut inner = self.lock();
         inner.add_bytes(0_u64.wrapping_sub(bytes));
         inner.applied = inner.applied.max(position.0);
-        let has_room = !inner.full && inner.bytes <= self.pending_bytes / 4;
+        let has_room = inner.refusal.is_none() && inner.bytes <= self.pending_bytes / 4;
         let wakers = if has_room { std::mem::take(&mut inner.wanting) } else { Vec::new() };
         drop(inner);
         wake(wakers);

@@ -13,11 +13,21 @@ use super::commits::Taken;
 use super::log::LogWriter;
 use super::settings::Level;
 use super::{EmbeddedStore, hold};
+use crate::store::StoreError;
 use crate::store::record::write_group;
 use crate::telemetry::metrics::Counter;
 
 /// How often a full disk is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// What a write that failed left as it was, and may be tried again.
+pub(super) fn refusal_of(error: &io::Error) -> Option<StoreError> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(StoreError::Full),
+        io::ErrorKind::ReadOnlyFilesystem => Some(StoreError::ReadOnly),
+        _ => None,
+    }
+}
 
 impl EmbeddedStore {
     /// Writes the log until [`EmbeddedStore::close`]; for a thread of its own.
@@ -37,9 +47,9 @@ impl EmbeddedStore {
         let written = log.write(|into| struck = write_group(into, &taken.batches()));
         let written = match written {
             Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if let Some(refusal) = refusal_of(&error) => {
                 self.commits.put_back(taken);
-                self.report_full(&error.to_string());
+                self.report(refusal, &error.to_string());
                 self.commits.pause(RETRY);
                 // Whoever stops a broker whose disk is full does not wait for space.
                 return if self.commits.is_closing() { self.latch("write", &error) } else { Ok(()) };
@@ -81,11 +91,13 @@ impl EmbeddedStore {
         Err(())
     }
 
-    pub(super) fn report_full(&self, detail: &str) {
-        if self.commits.set_full(true) {
+    /// Says, once, why nothing that grows is taken from now on.
+    pub(super) fn report(&self, refusal: StoreError, detail: &str) {
+        let why = refusal.to_string();
+        if self.commits.set_refusal(Some(refusal)) {
             tracing::error!(
                 directory = %self.directory.display(), detail, min_free = self.settings.min_free,
-                "the store is full: nothing that grows is taken until there is space again"
+                "{why}: nothing that grows is taken until then"
             );
         }
     }

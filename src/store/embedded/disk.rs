@@ -39,12 +39,13 @@ pub trait Disk: fmt::Debug + Send + Sync {
         Ok(found)
     }
 
-    /// Makes an empty file whose name outlives a crash. `spare` may be taken
-    /// for it: its bytes are zeros.
+    /// Makes a file that begins with `beginning`, and nothing or zeros behind
+    /// it. Where its name outlives a crash, so does its beginning. `spare` may be
+    /// taken for it.
     ///
     /// # Errors
     /// It cannot be made.
-    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>>;
+    fn create(&self, name: &str, beginning: &[u8]) -> io::Result<Box<dyn LogFile>>;
 
     /// Prepares the space of a file of `bytes` zeros, so that a later sync
     /// writes data only. Does nothing when it is prepared already.
@@ -69,7 +70,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Bytes that can still be written.
     ///
     /// # Errors
-    /// The file system does not say.
+    /// The file system does not say, or is read-only.
     fn free(&self) -> io::Result<u64>;
 }
 
@@ -96,6 +97,8 @@ pub struct Directory {
 
 const SPARE: &str = "spare";
 const BEING_PREPARED: &str = "spare.new";
+/// A file until it has its beginning.
+const BEGUN: &str = "begun";
 /// Where [`Disk::set_aside`] puts things.
 const ASIDE: &str = "damaged";
 
@@ -138,15 +141,29 @@ impl Disk for Directory {
         Ok(found)
     }
 
-    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
-        let path = self.path.join(name);
-        match std::fs::rename(self.path.join(SPARE), &path) {
+    fn create(&self, name: &str, beginning: &[u8]) -> io::Result<Box<dyn LogFile>> {
+        let (path, begun) = (self.path.join(name), self.path.join(BEGUN));
+        match std::fs::rename(self.path.join(SPARE), &begun) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(File::create_new(&path)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(File::create(&begun)?),
             Err(error) => return Err(error),
         }
-        self.sync()?;
-        Ok(Box::new(OpenOptions::new().write(true).open(&path)?))
+        let named = || {
+            let mut file = OpenOptions::new().write(true).open(&begun)?;
+            file.write_all_at(beginning, 0)?;
+            file.sync()?;
+            std::fs::rename(&begun, &path)?;
+            self.sync()?;
+            Ok::<_, io::Error>(file)
+        };
+        match named() {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => {
+                // A sync that failed once says nothing by succeeding later.
+                let _ = std::fs::remove_file(&begun);
+                Err(error)
+            }
+        }
     }
 
     fn prepare(&self, bytes: u64) -> io::Result<()> {
@@ -178,6 +195,9 @@ impl Disk for Directory {
 
     fn free(&self) -> io::Result<u64> {
         let system = rustix::fs::statvfs(&self.path)?;
+        if system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use super::Settings;
+use super::committer::refusal_of;
 use crate::store::record::{self, Malformed};
 use crate::store::{SessionUid, StoreError, Table};
 
@@ -182,11 +183,11 @@ impl Engine {
 }
 
 fn failed(error: fjall::Error) -> StoreError {
-    let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
-    match &error {
-        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) if full(io) => StoreError::Full,
-        _ => StoreError::Io(error.to_string()),
-    }
+    let refusal = match &error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => refusal_of(io),
+        _ => None,
+    };
+    refusal.unwrap_or_else(|| StoreError::Io(error.to_string()))
 }
 
 /// The index at one moment.

@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::EmbeddedStore;
+use super::committer::refusal_of;
+use crate::store::StoreError;
 use crate::telemetry::metrics::{Counter, Gauge};
 
 /// How often it looks.
@@ -30,16 +32,22 @@ impl EmbeddedStore {
         }
     }
 
-    /// Refuses what grows while there is little space, and takes it again.
+    /// Refuses what grows while there is little space or nothing is written,
+    /// and takes it again.
     fn watch_space(&self, known: &mut i64) {
-        let Ok(free) = self.disk.free() else { return };
+        let free = match self.disk.free() {
+            Ok(free) => free,
+            Err(error) => return refusal_of(&error).map_or((), |refusal| self.report(refusal, &error.to_string())),
+        };
         let shown = i64::try_from(free).unwrap_or(i64::MAX);
         Gauge::StoreFreeBytes.add(shown - std::mem::replace(known, shown));
         let enough = self.settings.min_free.saturating_add(self.settings.min_free / 4);
         if free < self.settings.min_free {
-            self.report_full(&format!("{free} bytes are free"));
-        } else if free >= enough && self.commits.set_full(false) {
-            tracing::info!(directory = %self.directory.display(), free, "the store has space again");
+            self.report(StoreError::Full, &format!("{free} bytes are free"));
+        } else if (free >= enough || self.commits.refusal() == Some(StoreError::ReadOnly))
+            && self.commits.set_refusal(None)
+        {
+            tracing::info!(directory = %self.directory.display(), free, "the store takes everything again");
         }
     }
 

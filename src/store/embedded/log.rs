@@ -112,9 +112,7 @@ impl LogWriter {
 }
 
 fn begin_file(disk: &dyn Disk, first: u64, epoch: u32) -> io::Result<Box<dyn LogFile>> {
-    let mut file = disk.create(&name_of(first))?;
-    file.write_at(0, &header(first, epoch))?;
-    Ok(file)
+    disk.create(&name_of(first), &header(first, epoch))
 }
 
 fn frame(first: u64, number: u64, payload: &[u8]) -> Option<[u8; FRAME]> {
@@ -162,8 +160,12 @@ pub struct Damage {
 impl Damage {
     /// All files of the log are gone.
     pub(super) fn of_no_log() -> Self {
-        let (file, kept_as) = ("all its files, which are missing,".to_owned(), "nothing".to_owned());
-        Self { part: Part::Log, file, offset: 0, bytes: 0, kept_as, is_a_gap: true }
+        Self::of_nothing("all its files".to_owned())
+    }
+
+    /// There is nothing in `file`, or it is not there.
+    fn of_nothing(file: String) -> Self {
+        Self { part: Part::Log, file, offset: 0, bytes: 0, kept_as: "nothing".to_owned(), is_a_gap: true }
     }
 }
 
@@ -175,6 +177,9 @@ impl fmt::Display for Damage {
             Part::Index => ("index", "the log holds it too"),
         };
         let what = if *is_a_gap { "what was acknowledged may be lost" } else { harmless };
+        if *bytes == 0 {
+            return write!(f, "the store's {part} lacks what {file} held ({what})");
+        }
         write!(
             f,
             "{bytes} bytes of the store's {part} cannot be read, from {offset} of {file} on ({what}); kept as {kept_as}"
@@ -222,6 +227,10 @@ pub(super) fn read<E: From<LogError>>(
         let bytes = disk.read(&name).map_err(|error| LogError::Io(name.clone(), error))?;
         let is_last = index + 1 == firsts.len();
         let mut offset = if check_header(&name, &bytes, first)?.is_some() { HEADER } else { 0 };
+        if offset == 0 && bytes.iter().all(|&byte| byte == 0) {
+            // A file has its header before it has its name.
+            found.damage.push(Damage::of_nothing(name.clone()));
+        }
         if offset > 0 && first > found.next {
             // Files are begun when all before them is durable.
             found.missing.push((found.next, first));

@@ -24,6 +24,7 @@ mod fold;
 mod inspect;
 mod journal;
 mod keeper;
+mod list;
 mod lock;
 mod log;
 mod look;
@@ -204,8 +205,8 @@ impl Store for EmbeddedStore {
         self.commits.is_latched()
     }
 
-    fn is_full(&self) -> bool {
-        self.commits.is_full()
+    fn refuses(&self) -> Option<StoreError> {
+        self.commits.refusal()
     }
 
     fn poll_queue(

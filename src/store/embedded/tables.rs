@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::list;
+
 /// Says that the folder is the engine's.
 const VERSION: &str = "version";
 const TREES: &str = "keyspaces";
@@ -142,12 +144,24 @@ pub(super) fn find_broken(index: &Path) -> Option<Broken> {
     if fs::read(&version).is_ok_and(|found| found != b"FJL\x03") {
         return Some(broken(version, "it is not what the engine writes"));
     }
-    let tables = trees(index).ok()?.into_iter().filter_map(|tree| tables(&tree).ok()).flatten();
+    let trees = trees(index).ok()?;
+    if let Some(missing) = trees.iter().find_map(|tree| missing(tree)) {
+        return Some(missing);
+    }
+    let tables = trees.iter().filter_map(|tree| tables(tree).ok()).flatten();
     tables.into_iter().find_map(|path| {
         let bytes = fs::read(&path).ok()?;
         let what = table_fault(&bytes)?;
         Some(broken(path, what))
     })
+}
+
+/// The first table that a tree's list names and that is not there.
+fn missing(tree: &Path) -> Option<Broken> {
+    let current = fs::read(tree.join(CURRENT)).ok()?;
+    let list = fs::read(tree.join(format!("v{}", u64::from_le_bytes(*current.first_chunk::<8>()?)))).ok()?;
+    let paths = list::tables_of(&list)?.into_iter().map(|number| tree.join(TABLES).join(number.to_string()));
+    paths.into_iter().find(|path| !path.exists()).map(|path| broken(path, "it is missing"))
 }
 
 fn table_fault(bytes: &[u8]) -> Option<&'static str> {
