@@ -219,6 +219,7 @@ fn switches(tenant: &Reader<'_>, profile: Profile) -> Switches {
         key_policy: s.read("key_policy", p.key_policy, word),
         pop_required: s.read("pop_required", p.pop_required, truth),
         auto_register: s.read("auto_register", p.auto_register, word),
+        auto_approve: s.read("auto_approve", p.auto_approve, truth),
         clean_session_policy: s.read("clean_session_policy", p.clean_session_policy, word),
         session_expiry: s.read("session_expiry", p.session_expiry, duration(EXPIRY)),
         max_packet: s.read("max_packet", p.max_packet, size(PACKET)),

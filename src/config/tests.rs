@@ -317,7 +317,7 @@ fn the_table_of_switches_in_the_manual_is_true() {
         .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
     let head = rows.next().unwrap();
     let rows: Vec<_> = rows.filter(|row| !row[0].starts_with('-')).collect();
-    assert_eq!(rows.len(), 25);
+    assert_eq!(rows.len(), 26);
     for (column, profile) in head.iter().enumerate().skip(1) {
         let profile = profile.trim_matches('`');
         let line = |row: &Vec<String>| {

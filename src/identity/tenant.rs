@@ -50,6 +50,9 @@ pub struct Switches {
     pub pop_required: bool,
     /// Whether a first connection makes the device known.
     pub auto_register: AutoRegister,
+    /// Whether certificate requests are approved without an operator
+    /// (CEN-CSR-04): whoever knows the tenant's name gets in.
+    pub auto_approve: bool,
     /// What becomes of a wish for a lasting session.
     pub clean_session_policy: CleanSessionPolicy,
     /// How long a lasting session outlives its connection.
@@ -137,6 +140,7 @@ fn open() -> Switches {
         key_policy: KeyPolicy::RsaEcEd25519,
         pop_required: false,
         auto_register: AutoRegister::Yes,
+        auto_approve: false,
         clean_session_policy: CleanSessionPolicy::Honour,
         session_expiry: Duration::from_secs(7 * 24 * 3600),
         max_packet: 1_048_576,

@@ -1,4 +1,7 @@
-"""AS-22: Centiloc's shared subscriptions and its buffer of two hours (CEN-MQTT-05, CEN-MQTT-06). The notices are with AS-20."""
+"""AS-22: Centiloc's shared subscriptions and its buffer of two hours (CEN-MQTT-05, CEN-MQTT-06). The notices are with AS-20.
+
+The tenant bravo approves requests by itself (CEN-CSR-04).
+"""
 
 import json
 
@@ -21,6 +24,17 @@ USER=$(jq -r .username grant.json); PASS=$(jq -r .password grant.json)
 sub(){ mosquitto_sub -h localhost -p "$MQTTS" --cafile "$CA" --cert cert.pem --key key.pem --tls-version tlsv1.2 -V mqttv311 -u "$USER" -P "$PASS" "$@"; }
 pub(){ mosquitto_pub -h localhost -p "$MQTTS" --cafile "$CA" -u acme/operator -P oppw1234 -i op1 -q 1 -t centiloc/acme "$@"; }
 KEEP="-i acme-keeper -c -q 1 -t centiloc/acme"
+"""
+
+BY_ITSELF = r"""
+hand_in(){ openssl req -new -key key.pem -subj "/O=Bravo/CN=$1/emailAddress=ops@bravo.example" | curl -sS --cacert "$CA" -H 'Content-Type: application/pkcs10' --data-binary @- "$URL/api/usermqtt/v1/certificateRequests"; }
+hand_in bravo > bravo.json; jq -r .certificate bravo.json > bravo.pem
+ok "$(jq -r '[.status,.tenantId,.username] | join(" ")' bravo.json)" "ISSUED bravo bravo-um-1" "a tenant may approve by itself"
+ok "$(raw --cert bravo.pem --key key.pem --id bravo-1 --user bravo-um-1 --pw "$(jq -r .password bravo.json)")" "CONNACK 0 sp 0" "and what it gives works"
+for n in $(seq 15); do hand_in bravo > again.json; done
+ok "$(jq -r '[.status,.username,has("password")] | map(tostring) | join(" ")' again.json)" "ISSUED bravo-um-1 false" "a renewal is no new account, and tells no password"
+ok "$(hand_in bravo | jq -r '.message' | cut -d';' -f1)" "the account bravo-um-1 has 16 certificates that work" "and renewals have a bound"
+ok "$(hand_in acme | jq -r '[.status,has("certificate")] | map(tostring) | join(" ")')" "PENDING false" "another tenant waits for its operator"
 """
 
 SHARED = CLIENTS + r"""
@@ -64,9 +78,10 @@ def connects(t, broker):
 
 def run(t):
     clock = t.home / "clock"
-    config = f'test_clock = "{clock}"\n' + NO_TENANT + tenant("acme", "centiloc") + tenant("bravo", "centiloc")
+    config = f'test_clock = "{clock}"\n' + NO_TENANT + tenant("acme", "centiloc") + tenant("bravo", "centiloc", auto_approve=True)
     broker = t.certus(config)
     play(t, broker, GRANT, ADMIN=administrator(broker))
+    play(t, broker, BY_ITSELF)
     play(t, broker, SHARED)
     play(t, broker, LEAVE)
     away(t, clock, broker, 7140)

@@ -27,6 +27,10 @@ const MOST: usize = 10_000;
 /// names takes a fifth of it.
 const MOST_BYTES: usize = 8 * 1024;
 
+/// Certificates of one account that live at once: each is a renewal of the one
+/// before.
+const MOST_OF_A_GRANT: usize = 16;
+
 /// What an approval gives.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -92,6 +96,12 @@ impl Authority {
         .await
     }
 
+    /// Whether the requests of a tenant are approved without an operator.
+    #[must_use]
+    pub fn approves_by_itself(&self, tenant: &str) -> bool {
+        self.state().settings(tenant).is_some_and(|settings| settings.switches.auto_approve)
+    }
+
     /// One request: whoever knows its identifier.
     ///
     /// # Errors
@@ -115,7 +125,8 @@ impl Authority {
     /// gets if it is made now.
     ///
     /// # Errors
-    /// It is not there, or decided already.
+    /// It is not there, or decided already, or the account has too many
+    /// certificates.
     pub async fn approve(&self, caller: &Caller, id: &str, hash: String) -> Result<Grant, Fault> {
         self.change(caller, "request.approve", |draft| {
             let old = self.undecided(draft, caller, id)?;
@@ -181,6 +192,10 @@ fn account_of(
     fingerprint: String,
 ) -> Result<(Arc<AccountRow>, bool), Fault> {
     if let Some(mut account) = earlier_account(draft, request)? {
+        if account.grant.len() >= MOST_OF_A_GRANT {
+            let detail = format!("the account {} has {MOST_OF_A_GRANT} certificates that work", account.name);
+            return Err(Fault::new(Kind::WrongState, detail).but("revoke one that is not used any more"));
+        }
         account.grant.push(fingerprint);
         account.revision += 1;
         return Ok((draft.put(account), false));

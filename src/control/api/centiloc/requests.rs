@@ -69,6 +69,21 @@ impl From<RequestRow> for CertificateRequest {
     }
 }
 
+/// A certificate request that was handed in, and where the tenant approves by
+/// itself what it came to.
+#[derive(Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct HandedIn {
+    #[serde(flatten)]
+    request: CertificateRequest,
+    /// The user name to connect with, if it was approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    /// The password, told this once, if the account was made with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+}
+
 /// What an approval gives.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -125,8 +140,8 @@ pub(super) fn add(routes: Routes<Handle>) -> Routes<Handle> {
         .add(
             Operation::new(Method::POST, ALL, "handIn", "Hand in a certificate request; nobody has to log in")
                 .takes_text(&["application/pkcs10", "application/json"], "PKCS#10 in PEM, or JSON with `csr`.")
-                .gives::<CertificateRequest>(StatusCode::CREATED, "It waits for an operator.")
-                .refuses(&[unusable]),
+                .gives::<HandedIn>(StatusCode::CREATED, "It waits for an operator, or was approved at once.")
+                .refuses(&[unusable, (StatusCode::CONFLICT, "Its account has as many certificates as it may.")]),
             hand_in,
         )
         .add(
@@ -168,7 +183,26 @@ async fn hand_in(State(broker): State<Handle>, body: Raw) -> Result<Response, Pr
     };
     let row = broker.authority().hand_in(&request).await?;
     let location = format!("{BASE}{ALL}/{}", row.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(CertificateRequest::from(row))).into_response())
+    let handed_in = if broker.authority().approves_by_itself(&row.tenant) {
+        let (Grant { request, certificate, account, .. }, password) =
+            issue(&broker, &Caller::broker(), &row.id).await?;
+        let certificate = Some(certificate_pem(&certificate.der));
+        let request = CertificateRequest { certificate, ..request.into() };
+        HandedIn { request, username: Some(account.name.clone()), password }
+    } else {
+        HandedIn { request: row.into(), username: None, password: None }
+    };
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(handed_in)).into_response())
+}
+
+/// Approves a request; with the password of the account, if that is new.
+async fn issue(broker: &Handle, caller: &Caller, id: &str) -> Result<(Grant, Option<String>), Problem> {
+    let password = new_password()?;
+    let hash = broker.hash_password(password.as_bytes().to_vec().into()).await;
+    let hash = hash.ok_or_else(|| Problem::new(Kind::Unavailable, "too many passwords are being hashed"))?;
+    let grant = broker.authority().approve(caller, id, hash).await?;
+    let told = grant.is_new.then(|| password.to_string());
+    Ok((grant, told))
 }
 
 async fn list(State(broker): State<Handle>, CalledBy(caller): CalledBy) -> Result<Json<List>, Problem> {
@@ -195,15 +229,12 @@ async fn approve(
     let authority = broker.authority();
     // Hashing costs: not for whoever may not decide.
     caller.needs(Scope::CertificatesWrite, &authority.request(&id)?.tenant)?;
-    let password = new_password()?;
-    let hash = broker.hash_password(password.as_bytes().to_vec().into()).await;
-    let hash = hash.ok_or_else(|| Problem::new(Kind::Unavailable, "too many passwords are being hashed"))?;
-    let Grant { certificate, account, is_new, .. } = authority.approve(&caller, &id, hash).await?;
+    let (Grant { certificate, account, .. }, password) = issue(&broker, &caller, &id).await?;
     Ok(Json(Issued {
         status: "ISSUED",
         certificate: certificate_pem(&certificate.der),
         username: account.name.clone(),
-        password: is_new.then(|| password.to_string()),
+        password,
         not_before: moment(certificate.not_before),
         not_after: moment(certificate.not_after),
     }))
