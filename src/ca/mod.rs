@@ -16,6 +16,7 @@ mod development;
 mod files;
 mod issue;
 pub mod keypair;
+pub mod outgoing;
 pub mod pkcs7;
 pub mod possession;
 pub mod profile;

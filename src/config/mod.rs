@@ -12,7 +12,7 @@ mod document;
 mod error;
 mod https;
 mod listeners;
-mod mail;
+mod notices;
 mod rights;
 mod sources;
 mod storage;
@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::broker;
-use crate::control::settings::RevocationListSettings;
+use crate::control::settings::{NoticeSettings, NoticeWays, RevocationListSettings};
 use crate::mqtt::TenantId;
 use crate::telemetry::logging;
 
@@ -48,8 +48,8 @@ pub struct Config {
     pub revocation_lists: Vec<RevocationListSettings>,
     /// Where health and metrics are asked for; nowhere when absent.
     pub admin: Option<SocketAddr>,
-    /// Where notices go through, if they are mailed.
-    pub mail: Option<crate::control::chores::mail::Settings>,
+    /// Where notices of certificates go.
+    pub notices: NoticeSettings,
     /// Where certificates lie, and the development PKI is made.
     pub certs_dir: PathBuf,
     /// Where the broker keeps its state.
@@ -166,7 +166,7 @@ fn read<'a>(
     let (log_level, log_format) = log(&top);
     let (server_tls, mut server_names, server) = server_tls(&top, &certs_dir);
     let (durability, slow_store) = storage::storage(&top, &state_dir);
-    let mail = mail::mail(&top);
+    let everywhere = notices::ways(&top);
     let (net, delivery) = (bounds::net(&top), bounds::delivery(&top));
     let entries = tenants::tenants(&top);
     let named: Vec<_> = entries.iter().map(|entry| entry.settings.clone()).collect();
@@ -178,6 +178,9 @@ fn read<'a>(
     let devices = entries.iter().flat_map(|entry| &entry.anchors).any(|anchor| anchor.file == device_ca);
     let secure = listeners.iter().filter(|listener| listener.tls).map(|listener| listener.bind);
     server_names.extend(secure.chain(https.iter().map(|https| https.bind)).filter_map(bound_name));
+    let of_tenants = entries.iter().map(|entry| (entry.settings.id.to_string(), entry.notices.clone()));
+    let of_tenants = of_tenants.filter(|(_, ways)| *ways != NoticeWays::default()).collect();
+    let notices = NoticeSettings { everywhere, tenants: of_tenants };
     let of_tenant = |entry: &tenants::TenantEntry| {
         (entry.settings.id.clone(), entry.accounts.as_ref().map(|accounts| accounts.file.clone()))
     };
@@ -191,7 +194,7 @@ fn read<'a>(
         broker,
         revocation_lists,
         admin,
-        mail,
+        notices,
         certs_dir,
         state_dir,
         log_level,

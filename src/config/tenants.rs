@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::control::settings::ListPlace;
+use crate::control::settings::{ListPlace, NoticeWays};
 use crate::identity::account::BootstrapPassword;
 use crate::identity::switch::{AnchorKind, AnchorState, MqttLevels, Profile, RejectAt, StaleCrl};
 use crate::identity::tenant::{Switches, TenantSettings};
@@ -69,6 +69,8 @@ pub(super) struct TenantEntry {
     pub(super) settings: TenantSettings,
     pub(super) accounts: Option<FileEntry>,
     pub(super) anchors: Vec<AnchorEntry>,
+    /// Where its notices go, if not where all go.
+    pub(super) notices: NoticeWays,
     pub(super) place: Place,
 }
 
@@ -104,7 +106,13 @@ fn lab() -> TenantEntry {
         place: Place::Default,
     };
     let settings = TenantSettings::new(TenantId::new(DEFAULT_TENANT), Profile::Open);
-    TenantEntry { settings, accounts: None, anchors: vec![anchor], place: Place::Default }
+    TenantEntry {
+        settings,
+        accounts: None,
+        anchors: vec![anchor],
+        notices: NoticeWays::default(),
+        place: Place::Default,
+    }
 }
 
 fn tenant(table: Reader<'_>) -> Option<TenantEntry> {
@@ -118,12 +126,14 @@ fn tenant(table: Reader<'_>) -> Option<TenantEntry> {
     let switches = switches(&table, profile);
     let anchors = table.tables("anchor").unwrap_or_default().into_iter().filter_map(anchor).collect();
     let accounts = accounts(&table);
+    let notices = super::notices::ways(&table);
     let place = table.place_of("id");
     table.close();
     Some(TenantEntry {
         accounts,
         settings: TenantSettings { switches, domain, bootstrap, ..TenantSettings::new(id?, profile) },
         anchors,
+        notices,
         place,
     })
 }

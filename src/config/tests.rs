@@ -47,8 +47,22 @@ fn the_shipped_file_says_what_holds_without_it() {
 
 #[test]
 fn the_commented_keys_of_the_shipped_file_show_true_values() {
-    let optional =
-        ["test_clock", "slow_store", "domain", "bootstrap_password", "name", "ws", "wss", "file", "ca", "smtp"];
+    let optional = [
+        "test_clock",
+        "slow_store",
+        "domain",
+        "bootstrap_password",
+        "name",
+        "ws",
+        "wss",
+        "file",
+        "ca",
+        "smtp",
+        "user",
+        "password_file",
+        "url",
+        "secret_file",
+    ];
     let lines = SHIPPED.lines().filter_map(|line| {
         let is_optional = optional.iter().any(|key| line.starts_with(&format!("# {key} =")));
         if is_optional || !is_key_in_comment(line) { Some(line) } else { line.strip_prefix("# ") }

@@ -1,8 +1,79 @@
 //! What the control plane is configured with.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::chores::{mail, webhook};
+pub use crate::ca::outgoing::ServerTrust;
+
+/// What nobody may read: a password, the key of a signature.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes it in.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The secret itself: not for logs.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// How TLS is spoken to a mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailTls {
+    /// Not at all: for a relay on the same machine.
+    None,
+    /// After STARTTLS, without which nothing is sent.
+    StartTls(ServerTrust),
+    /// From the first byte on.
+    Wrapped(ServerTrust),
+}
+
+impl MailTls {
+    /// The port where such a server listens by custom.
+    #[must_use]
+    pub const fn usual_port(&self) -> u16 {
+        match self {
+            Self::None => 25,
+            Self::StartTls(_) => 587,
+            Self::Wrapped(_) => 465,
+        }
+    }
+}
+
+/// The ways that notices of certificates take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoticeWays {
+    /// By mail.
+    pub mail: Option<mail::Settings>,
+    /// As posts to a web address.
+    pub webhook: Option<webhook::Settings>,
+}
+
+/// The ways of all tenants' notices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoticeSettings {
+    /// Those of every tenant that has none of its own.
+    pub everywhere: NoticeWays,
+    /// Those of single tenants; what one lacks is as everywhere.
+    pub tenants: BTreeMap<String, NoticeWays>,
+}
 
 /// Revocation lists of one anchor that are fetched from one place.
 #[derive(Clone, Debug, PartialEq, Eq)]

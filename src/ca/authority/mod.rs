@@ -51,7 +51,7 @@ pub use crls::MAX_CRL_BYTES;
 pub use devices::{DeviceChange, DeviceFilter, DeviceView, NewDevice, check_device_name};
 pub use explanation::Explanation;
 pub use fault::{Fault, Kind};
-pub use notices::{DueNotice, Tried};
+pub use notices::{DueNotice, Tried, Way};
 pub use random::new_password;
 pub use requests::Grant;
 pub use revocations::NewRevocation;

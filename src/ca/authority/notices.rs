@@ -12,7 +12,7 @@ use super::draft::Draft;
 use super::fault::Fault;
 use super::state::each;
 use super::{Authority, random};
-use crate::ca::record::{CertificateRow, CertificateUse, NoticeRow};
+use crate::ca::record::{CertificateRow, CertificateUse, NoticeRow, Posting};
 use crate::identity::certificate::date;
 use crate::identity::switch::Profile;
 
@@ -27,6 +27,29 @@ const MOST: usize = 10_000;
 pub(super) enum Notice {
     Issued,
     Ends(u16),
+}
+
+/// How a notice goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// By mail.
+    Mail,
+    /// As a post to a web address.
+    Webhook,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Mail, Self::Webhook];
+
+    /// Its name in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Webhook => "webhook",
+        }
+    }
 }
 
 /// What came of sending a notice.
@@ -58,6 +81,14 @@ impl Notice {
         }
     }
 
+    const fn event(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Ends(0) => "ended",
+            Self::Ends(_) => "ends",
+        }
+    }
+
     /// Puts it into the outbox.
     pub(super) fn put(self, draft: &mut Draft<'_>, row: &CertificateRow) -> Result<(), Fault> {
         let Some(to) = row.owner.clone() else { return Ok(()) };
@@ -81,6 +112,8 @@ impl Notice {
             sent_at: None,
             attempts: 0,
             given_up: false,
+            event: self.event().to_owned(),
+            post: Posting::default(),
             created_at: draft.now,
         };
         let state = draft.state;
@@ -140,23 +173,33 @@ impl Authority {
         Ok(self.state().notices.iter().filter(wanted).cloned().collect())
     }
 
-    /// The notices that are still to be sent, oldest first.
+    /// The notices that are still to be sent on this way, oldest first.
     #[must_use]
-    pub fn unsent_notices(&self) -> Vec<Arc<NoticeRow>> {
-        let waits = |row: &&Arc<NoticeRow>| row.sent_at.is_none() && !row.given_up;
+    pub fn unsent_notices(&self, way: Way) -> Vec<Arc<NoticeRow>> {
+        let waits = |row: &&Arc<NoticeRow>| match way {
+            Way::Mail => row.sent_at.is_none() && !row.given_up,
+            Way::Webhook => row.post.sent_at.is_none() && !row.post.given_up,
+        };
         self.state().notices.iter().filter(waits).cloned().collect()
     }
 
-    /// Notes what came of sending a notice.
+    /// Notes what came of sending a notice. One that had to make room
+    /// meanwhile is forgotten.
     ///
     /// # Errors
     /// The store takes nothing.
-    pub async fn note_notice(&self, old: &NoticeRow, tried: Tried) -> Result<(), Fault> {
+    pub async fn note_notice(&self, notice: &NoticeRow, way: Way, tried: Tried) -> Result<(), Fault> {
         self.change(&Caller::broker(), "notice.send", |draft| {
-            draft.concerns(&old.tenant);
+            draft.concerns(&notice.tenant);
+            let Some(old) = draft.state.notices.get(&[&notice.id]) else { return Ok(()) };
+            let mut row = old.as_ref().clone();
             let sent_at = (tried == Tried::Sent).then_some(draft.now);
             let given_up = tried == Tried::GivenUp;
-            draft.put(NoticeRow { sent_at, given_up, attempts: old.attempts + 1, ..old.clone() });
+            match way {
+                Way::Mail => (row.sent_at, row.given_up, row.attempts) = (sent_at, given_up, row.attempts + 1),
+                Way::Webhook => row.post = Posting { sent_at, given_up, attempts: row.post.attempts + 1 },
+            }
+            draft.put(row);
             Ok(())
         })
         .await

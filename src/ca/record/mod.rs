@@ -25,7 +25,7 @@ pub use certificate::{CertificateName, CertificateRow, CertificateUse};
 pub use device_request::{DeviceRequestRow, DeviceRequestStatus};
 pub use key::{KeyRow, KeyUse};
 pub use option::OptionRow;
-pub use request::{NoticeRow, RequestRow, RequestStatus};
+pub use request::{NoticeRow, Posting, RequestRow, RequestStatus};
 pub use revocation::{CrlRow, RevocationKind, RevocationRow};
 pub use tenant::TenantRow;
 pub use token::{EnrolmentRow, LogoutRow, TokenRow};

@@ -81,8 +81,33 @@ pub struct NoticeRow {
     /// Whether it is tried no more, though it was not sent.
     #[serde(default)]
     pub given_up: bool,
+    /// What it tells, for programs: `issued`, `ends` or `ended`.
+    #[serde(default)]
+    pub event: String,
+    /// How far it came as a post to a web address.
+    #[serde(default)]
+    pub post: Posting,
     /// When it was written, in milliseconds since 1970.
     pub created_at: u64,
+}
+
+/// How far a notice came on its way to a web address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+    /// When it was taken, in milliseconds since 1970.
+    pub sent_at: Option<u64>,
+    /// How often that was tried.
+    pub attempts: u32,
+    /// Whether it is tried no more, though it was not taken.
+    pub given_up: bool,
+}
+
+impl NoticeRow {
+    /// How often it was tried: as a post, or as a mail.
+    #[must_use]
+    pub const fn attempts_by(&self, post: bool) -> u32 {
+        if post { self.post.attempts } else { self.attempts }
+    }
 }
 
 impl Record for NoticeRow {
@@ -95,6 +120,6 @@ impl Record for NoticeRow {
     }
 
     fn audited(&self) -> serde_json::Value {
-        serde_json::json!({ "to": self.to, "subject": self.subject, "certificate": self.certificate, "sent_at": self.sent_at, "given_up": self.given_up })
+        serde_json::json!({ "to": self.to, "subject": self.subject, "certificate": self.certificate, "sent_at": self.sent_at, "given_up": self.given_up, "posted_at": self.post.sent_at })
     }
 }

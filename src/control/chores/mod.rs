@@ -2,19 +2,23 @@
 //!
 //! What lives here: notices of certificates' lives, and the bounds of what is
 //! kept. What does not: which notices are due (`ca::authority`), how they are
-//! sent (`mail`). Invariant: a chore that fails is tried again, says so once,
+//! sent (`courier`). Invariant: a chore that fails is tried again, says so once,
 //! and disturbs nobody.
 
+mod courier;
 pub mod mail;
+mod starttls;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::Handle;
-use crate::ca::authority::{Fault, Tried};
+use crate::ca::authority::Fault;
+use crate::control::settings::NoticeSettings;
 use crate::shutdown::Tasks;
 
-use mail::Postman;
+use courier::Courier;
 
 /// How often they are done.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -25,11 +29,11 @@ const SHORT_PAUSE: Duration = Duration::from_secs(1);
 const AUDIT_TURN: u64 = 60;
 
 /// Does the chores of `broker` until `tasks` is told to stop.
-pub fn keep(broker: Handle, mail: Option<mail::Settings>, tasks: &Tasks) {
+pub fn keep(broker: Handle, notices: NoticeSettings, tasks: &Tasks) {
     let mut stop = tasks.stop_signal();
     let is_test = broker.authority().clock().is_moved_by_file();
     let pause = if is_test { SHORT_PAUSE } else { PAUSE };
-    let mut chores = Chores { broker, postman: mail.map(Postman::new), tasks: tasks.clone(), turn: 0 };
+    let mut chores = Chores { broker, courier: Courier::new(notices), tasks: tasks.clone(), turn: 0 };
     tasks.spawn("chores", async move {
         let mut failed = false;
         loop {
@@ -50,7 +54,7 @@ pub fn keep(broker: Handle, mail: Option<mail::Settings>, tasks: &Tasks) {
 
 struct Chores {
     broker: Handle,
-    postman: Option<Postman>,
+    courier: Courier,
     /// Where long reads are done: no worker of a connection waits for them.
     tasks: Tasks,
     turn: u64,
@@ -68,15 +72,7 @@ impl Chores {
         for notice in due {
             authority.write_notice(notice).await?;
         }
-        if let Some(postman) = &mut self.postman {
-            for notice in authority.unsent_notices() {
-                let tried = postman.deliver(&notice).await;
-                authority.note_notice(&notice, tried).await?;
-                if tried == Tried::Failed {
-                    break; // the others would fail as well
-                }
-            }
-        }
+        self.courier.deliver(authority).await?;
         if self.turn.is_multiple_of(AUDIT_TURN) {
             let reader = Arc::clone(authority);
             self.tasks.blocking("audit", move || reader.sweep_audit()).await.transpose()?;

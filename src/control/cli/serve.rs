@@ -115,7 +115,7 @@ async fn serve(start: Start<'_>) -> Outcome {
         admin.serve(broker.handle(), &answering);
     }
     api::serve(&broker.handle(), &answering);
-    chores::keep(broker.handle(), start.config.mail.clone(), &answering);
+    chores::keep(broker.handle(), start.config.notices.clone(), &answering);
     let mut lists = Lists::start(&broker.handle(), start.config.revocation_lists.clone());
     notify(&[NotifyState::Ready]);
     loop {
@@ -215,6 +215,7 @@ fn later(old: &Config, new: &Config) {
         ("worker_threads", old.worker_threads != new.worker_threads),
         ("log.format", old.log_format != new.log_format),
         ("test_clock", old.test_clock != new.test_clock),
+        ("mail and webhook", old.notices != new.notices),
         ("state_dir", old.state_dir != new.state_dir),
         ("listeners.admin", old.admin != new.admin),
         ("listeners", old.broker.listeners != new.broker.listeners),

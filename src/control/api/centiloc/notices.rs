@@ -35,6 +35,9 @@ struct Notification {
     /// When it was sent.
     #[schema(format = DateTime)]
     sent_at: Option<String>,
+    /// When a web address took it.
+    #[schema(format = DateTime)]
+    posted_at: Option<String>,
     /// When it was written.
     #[schema(format = DateTime)]
     created_at: String,
@@ -51,6 +54,7 @@ impl From<&NoticeRow> for Notification {
             body: row.body,
             certificate_id: row.certificate,
             sent_at: row.sent_at.map(moment),
+            posted_at: row.post.sent_at.map(moment),
             created_at: moment(row.created_at),
         }
     }
