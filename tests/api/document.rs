@@ -17,13 +17,26 @@ fn references<'v>(value: &'v Value, found: &mut BTreeSet<&'v str>) {
     }
 }
 
+const DOCUMENTS: [&str; 5] = [
+    "/api/v1/openapi.json",
+    "/api/mindconnectmqtt/v3/openapi.json",
+    "/tenant/openapi.json",
+    "/api/usermqtt/v1/openapi.json",
+    "/.well-known/est/openapi.json",
+];
+
 #[test]
-fn the_document_names_what_it_refers_to_and_each_operation_once() {
+fn each_document_names_what_it_refers_to_and_each_operation_once() {
     let plane = Plane::start();
-    let document = plane.anyone.get("/api/v1/openapi.json").is(200).json();
+    for place in DOCUMENTS {
+        check(&plane.anyone.get(place).is(200).json());
+    }
+}
+
+fn check(document: &Value) {
     assert_eq!(document["openapi"], "3.1.0");
     let mut found = BTreeSet::new();
-    references(&document, &mut found);
+    references(document, &mut found);
     for reference in found {
         let name = reference.strip_prefix("#/components/schemas/").unwrap();
         assert!(document["components"]["schemas"].get(name).is_some(), "{reference}");
@@ -55,6 +68,42 @@ fn every_operation_of_the_document_is_served_and_needs_what_it_says() {
             let answer = plane.anyone.send(&method, &path, Some(("application/json", b"{}")));
             let is_public = operation["security"].as_array().unwrap().is_empty();
             assert_eq!(answer.status, if is_public { 200 } else { 401 }, "{method} {path}: {answer:?}");
+        }
+    }
+}
+
+/// Errors are described as they are told: each platform has its own.
+#[test]
+fn each_document_describes_the_problems_of_its_own_face() {
+    let plane = Plane::start();
+    let page = plane.anyone.get("/api/docs/").is(200);
+    let problems = [
+        ("/api/v1/tokens", "application/problem+json"),
+        ("/api/mindconnectmqtt/v3/caCertificates", "application/json"),
+        ("/tenant/options", "application/vnd.com.nsn.cumulocity.error+json"),
+        ("/api/usermqtt/v1/certificateRequests", "application/json"),
+        ("/.well-known/est/nobody/cacerts", "text/plain"),
+    ];
+    for (place, (asked, media)) in DOCUMENTS.into_iter().zip(problems) {
+        assert!(page.text.contains(place), "the page offers {place}");
+        let document = plane.anyone.get(place).is(200).json();
+        let answer = plane.anyone.get(asked);
+        assert!(answer.status >= 400 && answer.field("content-type").starts_with(media), "{asked}: {answer:?}");
+        let problem = &document["components"]["schemas"]["Problem"];
+        if media != "text/plain" {
+            let body: Value = serde_json::from_str(&answer.text).unwrap();
+            for required in problem["required"].as_array().unwrap() {
+                assert!(body.get(required.as_str().unwrap()).is_some(), "{asked}: {required} in {body}");
+            }
+        }
+        for operation in
+            document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
+        {
+            for (status, answer) in
+                operation["responses"].as_object().unwrap().iter().filter(|(status, _)| *status >= &"4".to_owned())
+            {
+                assert!(answer["content"].get(media).is_some(), "{place}: {status} of {}", operation["operationId"]);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use axum::Router;
 use crate::broker::Handle;
 
 use super::frame::document::Routes;
+use super::frame::face::Face;
 
 /// Where it lives.
 pub(super) const BASE: &str = "/api/usermqtt/v1";
@@ -25,5 +26,5 @@ const ABOUT: &str = "Certificate requests of companies, which an operator approv
 /// The routes.
 pub(super) fn routes(broker: Handle) -> Router {
     let routes = notices::add(subscription::add(requests::add(Routes::new())));
-    routes.finish("Centiloc User-MQTT", BASE, ABOUT).with_state(broker)
+    routes.finish_as(Face::Centiloc, "/openapi.json", ["Centiloc User-MQTT", BASE, ABOUT]).with_state(broker)
 }

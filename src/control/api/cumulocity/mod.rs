@@ -27,6 +27,7 @@ use axum::middleware::from_fn_with_state;
 use crate::broker::Handle;
 
 use super::frame::document::Routes;
+use super::frame::face::Face;
 
 const ABOUT: &str = "Trusted certificates, registration of devices, tokens for devices and options of a tenant, in the \
                      shapes that Cumulocity's clients know. A user name is tenant/name; a name alone is one of the tenant \
@@ -49,6 +50,6 @@ pub(super) fn routes(broker: Handle) -> Router {
     let parts = [certificates::add, possession::add, crl::add, options::add, user::add];
     let routes = parts.into_iter().fold(Routes::new(), |routes, add| add(routes));
     let routes = token::add(bulk::add(device_requests::add(routes)));
-    let router = routes.finish_cumulocity("/tenant/openapi.json", "Cumulocity", ABOUT);
+    let router = routes.finish_as(Face::Cumulocity, "/tenant/openapi.json", ["Cumulocity", "/", ABOUT]);
     router.with_state(Api { broker: broker.clone() }).layer(from_fn_with_state(broker, site::find_home))
 }

@@ -10,9 +10,8 @@ mod asker;
 
 use axum::Router;
 use axum::extract::{FromRef, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use serde::Deserialize;
 
 use crate::broker::Handle;
@@ -22,6 +21,9 @@ use crate::ca::record::KeyUse;
 use crate::ca::request::Request;
 
 use super::frame::body::{Path, Raw};
+use super::frame::document::Routes;
+use super::frame::face::Face;
+use super::frame::operation::Operation;
 use super::frame::problem::{Kind, Problem};
 use asker::{Asker, Place};
 
@@ -50,18 +52,75 @@ struct Label {
     label: Option<String>,
 }
 
+const ABOUT: &str = "Enrolment over secure transport (RFC 7030, RFC 8951): certificates for devices, the first by a \
+                     one-time token or an account, the next by the one before. A label names the tenant; without one \
+                     it is that of the host, of the certificate, or of the listener.";
+
+/// Where the operations are, with and without a label.
+const PATHS: [[&str; 6]; 2] = [
+    ["/cacerts", "/csrattrs", "/simpleenroll", "/simplereenroll", "/serverkeygen", "/fullcmc"],
+    [
+        "/{label}/cacerts",
+        "/{label}/csrattrs",
+        "/{label}/simpleenroll",
+        "/{label}/simplereenroll",
+        "/{label}/serverkeygen",
+        "/{label}/fullcmc",
+    ],
+];
+
+/// What the operations are called.
+const NAMES: [[&str; 6]; 2] = [
+    ["cacerts", "csrattrs", "simpleenroll", "simplereenroll", "serverkeygen", "fullcmc"],
+    ["cacertsOf", "csrattrsOf", "simpleenrollOf", "simplereenrollOf", "serverkeygenOf", "fullcmcOf"],
+];
+
 /// The routes, with and without a label.
 pub(super) fn routes(broker: Handle) -> Router {
-    let both = |routes: Router<Est>, operation: &str, handler: axum::routing::MethodRouter<Est>| {
-        routes.route(&format!("/{operation}"), handler.clone()).route(&format!("/{{label}}/{operation}"), handler)
+    let routes = Routes::new().about("est", "Certificates for devices.");
+    let routes = PATHS.into_iter().zip(NAMES).fold(routes, |routes, (paths, names)| add(routes, paths, names));
+    let about = ["EST", BASE, ABOUT];
+    routes.finish_as(Face::Est, "/openapi.json", about).with_state(Est { broker })
+}
+
+fn add(routes: Routes<Est>, paths: [&'static str; 6], names: [&'static str; 6]) -> Routes<Est> {
+    let [cacerts, csrattrs, first, next, keys, cmc] = paths;
+    let [cacerts_id, csrattrs_id, first_id, next_id, keys_id, cmc_id] = names;
+    let unknown = (StatusCode::NOT_FOUND, "There is no such tenant, or nothing tells which one is meant.");
+    let enrolment = |path, id, summary| {
+        let refusals = [
+            unknown,
+            (StatusCode::UNAUTHORIZED, "Nobody vouches for the request."),
+            (StatusCode::FORBIDDEN, "Who vouches does not vouch for this name."),
+            (StatusCode::CONFLICT, "It was asked for already, or the tenant's state does not allow it."),
+        ];
+        Operation::new(Method::POST, path, id, summary)
+            .takes_text(&[REQUEST], "PKCS#10, as base64 of DER; DER and PEM are read as well.")
+            .gives_text(StatusCode::OK, "application/pkcs7-mime", "The certificate, in PKCS#7 as base64.")
+            .refuses(&refusals)
     };
-    let routes = both(Router::new(), "cacerts", get(authorities));
-    let routes = both(routes, "csrattrs", get(attributes));
-    let routes = both(routes, "simpleenroll", post(enrol));
-    // Whoever vouches for a first certificate vouches for the next.
-    let routes = both(routes, "simplereenroll", post(enrol));
-    let routes = both(routes, "serverkeygen", post(no_keys));
-    both(routes, "fullcmc", post(no_cmc)).with_state(Est { broker })
+    let not_served = |path, id, summary| {
+        Operation::new(Method::POST, path, id, summary).refuses(&[(StatusCode::NOT_FOUND, "Not served here.")])
+    };
+    routes
+        .add(
+            Operation::new(Method::GET, cacerts, cacerts_id, "The CA that signs devices' certificates")
+                .gives_text(StatusCode::OK, "application/pkcs7-mime", "It, in PKCS#7 as base64.")
+                .refuses(&[unknown]),
+            authorities,
+        )
+        .add(
+            Operation::new(Method::GET, csrattrs, csrattrs_id, "What a request has to contain")
+                .gives_text(StatusCode::OK, ATTRIBUTES, "CsrAttrs, DER as base64.")
+                .gives_nothing("Any key will do.")
+                .refuses(&[unknown]),
+            attributes,
+        )
+        .add(enrolment(first, first_id, "A certificate for a request"), enrol)
+        // Whoever vouches for a first certificate vouches for the next.
+        .add(enrolment(next, next_id, "The next certificate, by the one before"), enrol)
+        .add(not_served(keys, keys_id, "Keys are not made here"), no_keys)
+        .add(not_served(cmc, cmc_id, "Full CMC is not read here"), no_cmc)
 }
 
 /// RFC 7030 section 4.1: whom to trust for certificates of devices.

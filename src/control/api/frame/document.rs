@@ -14,7 +14,7 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, get, on};
 use serde_json::{Value, json};
 
-use super::cumulocity;
+use super::face::Face;
 use super::operation::Operation;
 
 /// Schemas by their names.
@@ -84,26 +84,23 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         &self.schemas.clashes
     }
 
-    /// The router, which serves its document as well.
+    /// The router of our own API, which serves its document as well.
     pub(in crate::control::api) fn finish(self, title: &str, base: &str, description: &str) -> Router<S> {
-        let document = self.document(title, base, description).to_string();
-        let document: Arc<str> = document.into();
-        let serve = move || {
-            let text = document.to_string();
-            async move { ([(header::CONTENT_TYPE, "application/json")], text).into_response() }
-        };
-        self.router.route("/openapi.json", get(serve))
+        self.finish_as(Face::Native, "/openapi.json", [title, base, description])
     }
 
-    /// The router of Cumulocity's face, whose paths have no common beginning:
-    /// its document lies at `place`, and tells errors in its shape.
-    pub(in crate::control::api) fn finish_cumulocity(self, place: &str, title: &str, description: &str) -> Router<S> {
-        let mut document = self.document(title, "/", description);
+    /// The router of a platform's face. Its document, which lies at `place`,
+    /// tells errors in the face's shape; `about` is its title, the paths'
+    /// common beginning, and a description.
+    pub(in crate::control::api) fn finish_as(self, face: Face, place: &str, about: [&str; 3]) -> Router<S> {
+        let [title, base, description] = about;
+        let mut document = self.document(title, base, description);
         if let Some(problem) = document.pointer_mut("/components/schemas/Problem") {
-            *problem = cumulocity_problem();
+            *problem = face.schema();
         }
         // No description holds a media type.
-        let document: Arc<str> = document.to_string().replace("application/problem+json", cumulocity::MEDIA).into();
+        let document = document.to_string().replace(Face::Native.media(), face.media());
+        let document: Arc<str> = document.into();
         let serve = move || {
             let text = document.to_string();
             async move { ([(header::CONTENT_TYPE, "application/json")], text).into_response() }
@@ -113,7 +110,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     fn document(&self, title: &str, base: &str, description: &str) -> Value {
         let mut schemas = self.schemas.by_name.clone();
-        schemas.insert("Problem".into(), problem());
+        schemas.insert("Problem".into(), Value::Null);
         json!({
             "openapi": "3.1.0",
             "info": { "title": title, "version": env!("CARGO_PKG_VERSION"), "description": description },
@@ -129,40 +126,4 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             },
         })
     }
-}
-
-/// C8Y-API-02
-fn cumulocity_problem() -> Value {
-    let text = |description: &str| json!({ "type": "string", "description": description });
-    json!({
-        "type": "object",
-        "description": "Why a request was not done.",
-        "required": ["error", "message", "info"],
-        "properties": {
-            "error": text("What it is about, and the kind of problem."),
-            "message": text("What is wrong, and what would help."),
-            "info": text("Where to read on."),
-            "details": { "type": "object", "properties": { "exceptionMessage": text("The reason, where `message` is a fixed text.") } },
-        },
-    })
-}
-
-/// RFC 9457, with what we add.
-fn problem() -> Value {
-    let text = |description: &str| json!({ "type": "string", "description": description });
-    json!({
-        "type": "object",
-        "description": "Why a request was not done (RFC 9457).",
-        "required": ["type", "title", "status", "detail", "code", "logref"],
-        "properties": {
-            "type": text("A name for the kind of problem."),
-            "title": text("The status in words."),
-            "status": { "type": "integer" },
-            "detail": text("What is wrong."),
-            "code": text("The kind of problem, short and stable."),
-            "field": text("The property or parameter that it is about."),
-            "remedy": text("What would work."),
-            "logref": text("The name of the request in the log."),
-        },
-    })
 }

@@ -18,3 +18,4 @@ pub(super) mod moment;
 pub(super) mod operation;
 pub(super) mod paging;
 pub(super) mod problem;
+mod shape;

@@ -21,6 +21,7 @@ use crate::ca::authority::{Caller, Kind as Refused};
 use crate::shutdown::Tasks;
 
 use super::frame::document::Routes;
+use super::frame::face::Face;
 use super::frame::problem::{Kind, Problem};
 
 pub(super) use login::routes as login_routes;
@@ -50,7 +51,8 @@ impl FromRef<Api> for Handle {
 /// The routes.
 pub(super) fn routes(broker: Handle, tasks: Tasks) -> Router {
     let api = Api { broker, tasks, workbench: Arc::new(Semaphore::new(1)) };
-    agents::add(anchors::add(Routes::new())).finish("MindConnect MQTT", BASE, ABOUT).with_state(api)
+    let routes = agents::add(anchors::add(Routes::new()));
+    routes.finish_as(Face::Mindconnect, "/openapi.json", ["MindConnect MQTT", BASE, ABOUT]).with_state(api)
 }
 
 /// The tenant that a token names (MC-API-01).
