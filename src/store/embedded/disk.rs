@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Zeros are written in pieces of so many bytes.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+/// So much is written between two syncs: a sync of the log waits for no more of it.
+const STEP: u64 = 1 << 20;
 
 /// A directory for the log. All names are plain file names.
 pub trait Disk: fmt::Debug + Send + Sync {
@@ -209,6 +211,9 @@ fn write_zeros(path: &Path, bytes: u64) -> io::Result<()> {
         let piece = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
         file.write_all(ZEROS.get(..piece).unwrap_or_default())?;
         left -= piece as u64;
+        if left.is_multiple_of(STEP) {
+            file.sync_data()?;
+        }
     }
     file.sync_all()
 }

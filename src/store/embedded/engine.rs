@@ -10,7 +10,9 @@
 //! order between trees to rely on.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use super::Settings;
@@ -113,7 +115,12 @@ impl Engine {
             // synced at checkpoints: what is synced sooner is the log.
             .open()
             .map_err(failed)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(settings.memtable_bytes);
+        // Its files are synced whole, and a sync of the log waits behind them.
+        let merging = Arc::new(Leveled::default().with_table_target_size(settings.memtable_bytes));
+        let options = || {
+            let options = KeyspaceCreateOptions::default().max_memtable_size(settings.memtable_bytes);
+            options.compaction_strategy(Arc::clone(&merging) as _)
+        };
         let keyspace = database.keyspace(KEYSPACE, options).map_err(failed)?;
         Ok(Self { database, keyspace })
     }

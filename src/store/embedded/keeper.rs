@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::EmbeddedStore;
 use super::committer::refusal_of;
 use crate::store::StoreError;
+use super::settings::Level;
 use crate::telemetry::metrics::{Counter, Gauge};
 
 /// How often it looks.
@@ -25,8 +26,10 @@ impl EmbeddedStore {
         let mut known = 0;
         while !self.commits.is_closing() {
             self.watch_space(&mut known);
-            // Without it, syncs take longer: the file must grow with them.
-            let _ = self.disk.prepare(self.settings.segment_bytes);
+            if self.settings.level == Level::Fsync {
+                // Without it, syncs take longer: the file must grow with them.
+                let _ = self.disk.prepare(self.settings.segment_bytes);
+            }
             self.compact_when_worth_it();
             self.commits.pause(INTERVAL);
         }

@@ -33,7 +33,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Bytes of the index that are kept in memory for reads.
     pub cache_bytes: u64,
-    /// Bytes of the index that are collected in memory before a file is written.
+    /// Bytes of the index that are collected in memory before a file is written,
+    /// and of a file that is merged. Each is synced in one go.
     pub memtable_bytes: u64,
     /// Bytes of the index that are dead before it is rewritten to give them back.
     pub compact_bytes: u64,
@@ -48,11 +49,11 @@ impl Default for Settings {
             group_wait: Duration::ZERO,
             group_bytes: 4 << 20,
             pending_bytes: 64 << 20,
-            apply_bytes: 16 << 20,
+            apply_bytes: 8 << 20,
             apply_interval: Duration::from_millis(500),
             segment_bytes: 32 << 20,
             cache_bytes: 32 << 20,
-            memtable_bytes: 32 << 20,
+            memtable_bytes: 8 << 20,
             compact_bytes: 128 << 20,
             min_free: 256 << 20,
         }
