@@ -14,6 +14,14 @@ use crate::shutdown::Tasks;
 
 /// The kernel wakes a sleeper up to this much too late (its timer slack is 50 µs): the rest is spun.
 const SLACK: Duration = Duration::from_micros(80);
+/// Above a rate at which it would spin for ever, messages are due in bursts so far apart.
+const BURST: Duration = Duration::from_micros(500);
+
+/// How far apart the bursts are when a message is due every `step`; zero when each is due on its own.
+#[must_use]
+pub fn burst(step: Duration) -> Duration {
+    if step > SLACK * 2 { Duration::ZERO } else { BURST }
+}
 
 /// Starts the pacer of `paces`, which take turns; it ends when the run stops publishing.
 ///

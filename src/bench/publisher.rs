@@ -47,20 +47,25 @@ pub struct Pace {
     pub first: Duration,
     /// From one message to the next.
     pub interval: Duration,
+    /// All of a stretch of this length are due at its end; zero for each on its own.
+    pub burst: Duration,
     due: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Pace {
     /// A pace at which nothing is due yet.
-    pub fn new(first: Duration, interval: Duration) -> Self {
-        Self { first, interval, due: AtomicU64::new(0), waker: Mutex::default() }
+    pub fn new(first: Duration, interval: Duration, burst: Duration) -> Self {
+        Self { first, interval, burst, due: AtomicU64::new(0), waker: Mutex::default() }
     }
 
     /// When message `sequence` is due, since the run began.
     pub fn due_at(&self, sequence: u64) -> Duration {
         let nanos = self.interval.as_nanos().saturating_mul(u128::from(sequence));
-        self.first + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        let due = self.first + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let over = due.as_nanos().checked_rem(self.burst.as_nanos()).unwrap_or(0);
+        let rest = if over == 0 { 0 } else { self.burst.as_nanos() - over };
+        due + Duration::from_nanos(u64::try_from(rest).unwrap_or(0))
     }
 
     /// One message more is due.
@@ -257,4 +262,18 @@ fn template(work: &Work, version: Version) -> Result<Vec<u8>, Error> {
     let mut frame = Vec::new();
     publish::encode(&mut frame, version, &message);
     Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_a_burst_are_due_together_and_none_sooner_than_its_own_time() {
+        let micros = Duration::from_micros;
+        let alone = Pace::new(micros(30), micros(100), Duration::ZERO);
+        let bursts = Pace::new(micros(30), micros(100), micros(500));
+        assert_eq!([0, 1, 5].map(|n| alone.due_at(n)), [30, 130, 530].map(micros));
+        assert_eq!([0, 4, 5, 9].map(|n| bursts.due_at(n)), [500, 500, 1000, 1000].map(micros));
+    }
 }

@@ -164,7 +164,8 @@ fn paces(field: &Field, run: &Run, publishers: usize) -> Result<Vec<Arc<Pace>>, 
     let step = Duration::from_secs_f64(1.0 / rate);
     let begin = run.elapsed() + Duration::from_millis(50);
     let count = u32::try_from(publishers).unwrap_or(u32::MAX);
-    Ok((0..count).map(|index| Arc::new(Pace::new(begin + step * index, step * count))).collect())
+    let burst = pacer::burst(step);
+    Ok((0..count).map(|index| Arc::new(Pace::new(begin + step * index, step * count, burst))).collect())
 }
 
 /// What is read at the ends of the measured window.
