@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::EmbeddedStore;
 use super::committer::refusal_of;
-use crate::store::StoreError;
 use super::settings::Level;
+use crate::store::StoreError;
 use crate::telemetry::metrics::{Counter, Gauge};
 
 /// How often it looks.
