@@ -205,3 +205,60 @@ fn a_decision_is_tested_as_the_data_plane_would_make_it() {
     assert_eq!(plane.admin.post(test, &nobody).problem().2.as_deref(), Some("account"));
     assert_eq!(plane.admin.post("/api/v1/tenants/none/rights/test", &nobody).problem().0, 404);
 }
+
+#[test]
+fn a_key_is_made_told_once_and_kept_nowhere() {
+    let plane = Plane::start();
+    let path = "/api/v1/tenants/lab/certificates";
+    let once = plane.admin.with("Idempotency-Key", "one");
+    let asked = json!({ "common_name": "pump-7", "key_type": "ed25519" });
+    let made = once.post(path, &asked).is(201);
+    let key = made.json()["private_key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"), "{key}");
+    let again = once.post(path, &asked).is(201);
+    assert_ne!(again.json()["id"], made.json()["id"], "an answer with a key is not remembered, so it is done again");
+    let place = made.field("location").to_owned();
+    let secret = key.lines().nth(1).unwrap();
+    for path in [place.as_str(), path, "/api/v1/audit?limit=500"] {
+        let told = plane.admin.get(path).is(200).text;
+        assert!(!told.contains(secret) && !told.contains("private_key"), "{told}");
+    }
+    for (body, field) in [
+        (json!({}), "csr"),
+        (json!({ "csr": request("a"), "common_name": "a" }), "csr"),
+        (json!({ "csr": request("a"), "key_type": "p256" }), "csr"),
+        (json!({ "common_name": "a", "key_type": "dsa" }), "key_type"),
+        (json!({ "common_name": "" }), "common_name"),
+    ] {
+        assert_eq!(plane.admin.post(path, &body).problem().2.as_deref(), Some(field), "{body}");
+    }
+    let reader = plane.token("lab", &["auditor"]);
+    assert_eq!(reader.post(path, &asked).problem().0, 403);
+}
+
+#[test]
+fn a_certificate_is_renewed_with_its_names_over_the_old_key_or_a_new_one() {
+    let plane = Plane::start();
+    let path = "/api/v1/tenants/lab/certificates";
+    let old = plane.admin.post(path, &json!({ "csr": request("pump-7") })).is(201).json();
+    let renew = format!("{path}/{}/renew", old["id"].as_str().unwrap());
+    let subject_of = |issued: &Value| {
+        let pem = issued["certificate"].as_str().unwrap().as_bytes().to_vec();
+        let der = certus::identity::pem::certificates(&pem).unwrap().remove(0).to_vec();
+        certus::identity::certificate::CertificateFacts::of_der(&der).unwrap().subject.clone()
+    };
+    let same = plane.admin.post(&renew, &json!({})).is(201).json();
+    assert_eq!((same["common_name"].clone(), same["private_key"].clone()), (json!("pump-7"), Value::Null));
+    assert_eq!(subject_of(&same), subject_of(&old));
+    assert_ne!(same["serial"], old["serial"]);
+    assert_eq!(plane.admin.post(&renew, &json!({ "csr": request("pump-8") })).problem().2.as_deref(), Some("CN"));
+    plane.admin.post(&renew, &json!({ "csr": request("pump-7") })).is(201);
+    let fresh = plane.admin.post(&renew, &json!({ "key_type": "p256", "revoke_old": true })).is(201).json();
+    assert!(fresh["private_key"].is_string());
+    let gone = plane.admin.get(&format!("{path}/{}", old["id"].as_str().unwrap())).is(200).json();
+    assert!(gone["revoked_at"].is_string(), "{gone}");
+    assert_eq!(plane.admin.post(&renew, &json!({})).problem().0, 409);
+    assert_eq!(plane.admin.post(&format!("{path}/none/renew"), &json!({})).problem().0, 404);
+    let revoked = plane.admin.get("/api/v1/tenants/lab/revocations").json();
+    assert_eq!(revoked["items"][0]["reason"], "superseded");
+}

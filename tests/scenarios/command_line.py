@@ -108,6 +108,32 @@ def certificates(t, certus, broker):
     t.check(raw.ended_within(1.5), "and its connection ends")
     t.matches(certus("cert", "list", "--revoked"), "oven +device .*Z +2", "as the list says")
 
+    # With keys that the broker makes, tells once and does not keep.
+    mixer = Pair(t.home, "mixer")
+    t.matches(certus("cert", "issue", "mixer", "--key-type", "p384", "--key-out", mixer.key, "--out", mixer.cert), "^0 private key written to .*certificate .* for mixer written", "a certificate with a new key")
+    t.ok((mixer.key.stat().st_mode & 0o777, mixer.key.read_text()[:5]), (0o600, "-----"), "whose key only its owner may read")
+    first = t.live(broker, mixer, "mixer")
+    t.matches(certus("cert", "issue", "mixer", "--key-out", mixer.key, "--out", t.home / "other.pem"), "^1 .*mixer.key: it cannot be made", "no file is overwritten")
+    t.check(not (t.home / "other.pem").exists() and len(certus.json("cert", "list", "--cn", "mixer")) == 1, "and nothing is issued then")
+    t.matches(certus("cert", "issue", "mixer2", "--key-type", "dsa", "--key-out", t.home / "dsa.key"), "^2 .*no key type", "a kind of key that there is none of")
+    t.check(not (t.home / "dsa.key").exists(), "leaves no file behind")
+    t.matches(certus("cert", "issue", "mixer2"), "^2 .*--key-out", "a key needs a file")
+    [old] = certus.json("cert", "list", "--cn", "mixer")
+    t.matches(certus("cert", "show", old["id"]), "^0 id .*cn +mixer.*serial", "it is shown")
+    t.ok(certus("cert", "show", old["id"], "--pem").removeprefix("0 ").strip(), mixer.cert.read_text().strip(), "and given again, without its key")
+    t.matches(certus("audit", "--action", "certificate.issue", "--limit", "1"), "mixer", "the audit names it")
+    new = Pair(t.home, "mixer-new")
+    new.key = mixer.key
+    t.matches(certus("cert", "renew", old["id"], "--out", new.cert), "^0 certificate .* for mixer written", "it is renewed over the same key")
+    t.ok(t.verdict(broker, new, "mixer"), "CONNACK 0 sp 0", "by which the device comes in as well")
+    t.check(first.ended_within(2), "and takes its session over: it is the same principal")
+    again = t.live(broker, mixer, "mixer")
+    t.matches(certus("cert", "renew", old["id"], "--revoke-old", "--key-out", t.home / "mixer3.key", "--out", t.home / "mixer3.pem"), "^2 .*--yes", "what cuts off asks first")
+    t.matches(certus("cert", "renew", old["id"], "--revoke-old", "--yes", "--key-out", t.home / "mixer3.key", "--out", t.home / "mixer3.pem"), "^0 ", "it is renewed with another key, and the old one taken back")
+    t.check(again.ended_within(1.5), "whose connection ends")
+    t.ok(t.verdict(broker, Pair(t.home, "mixer3"), "mixer"), "CONNACK 0 sp 0", "the new one comes in")
+    t.matches(certus("cert", "renew", old["id"]), "^1 .*taken back; issue a new one", "what was taken back is not renewed")
+
 
 def devices(t, certus, broker, anchor):
     """Devices that are registered, seen, switched off and forgotten."""
@@ -144,6 +170,8 @@ def explanations(t, certus, broker, anchor):
     t.matches(certus("explain", leaf.chain_with(middle), "--client-id", "other"), "^1 .*expected", "with another ClientId")
     t.matches(certus("explain", leaf.key), "^2 .*private key", "a key is no certificate")
     t.ok(certus("anchor", "show", "next", "--pem").removeprefix("0 ").strip(), anchor.cert.read_text().strip(), "an anchor is given back as it came")
+    beside = ["--config", broker.file, "--certs-dir", broker.certs, "--state-dir", broker.state]
+    t.matches("%s %s" % t.sh(t.binary, "explain", leaf.cert, *beside, stdin=b""), "^1 certus: .*give a token.*by +the configuration alone", "a running broker's store is left alone")
     t.matches(certus("explain", leaf.chain_with(middle), "--by", "config", "--config", broker.file, "--certs-dir", broker.certs), "^1 by +the configuration alone.*unknown_issuer", "by the configuration alone it is a stranger")
     t.matches("%s %s" % t.sh(t.binary, "explain", leaf.cert, "--url", "https://localhost:1", "--ca", broker.ca, "--token-file", certus.file, "--by", "broker", stdin=b""), "^1 .*nobody listens", "where no broker is, none is asked")
 
@@ -205,6 +233,9 @@ def run(t):
     t.matches("%s %s" % t.sh(t.binary, "token", "recover", *where, stdin=b""), "^2 ", "a running broker's store is left alone")
     broker.stop()
     t.matches(certus("tenant", "list"), "^1 .*is the broker running", "a broker that is not there")
+    stopped = "%s %s" % t.sh(t.binary, "explain", t.pki.directory / "lamp-1.pem", *where, stdin=b"")
+    t.matches(stopped, r"^1 by +the store in .*FAILED  revocation list: revoked: CN=lamp-1 is on the list upload since", "what a stopped broker has stored is known to explain")
+    t.matches("%s %s" % t.sh(t.binary, "explain", t.pki.directory / "kiln-1.pem", *where, stdin=b""), "^0 by +the store in .*the device is known, and enabled", "its devices as well")
     code, said = t.sh(t.binary, "token", "recover", *where, stdin=b"")
     t.matches(f"{code} {said}", "^0 certus_", "a token from the store of a stopped broker")
     broker.start()

@@ -50,14 +50,14 @@ pub struct CertificateFilter {
 }
 
 /// What a signer is asked for.
-struct Wish<'w> {
-    used_for: CertificateUse,
-    key_use: KeyUse,
-    subject: &'w Subject,
-    common_name: String,
-    public_key: &'w [u8],
-    alt_names: &'w [AltName],
-    name: String,
+pub(super) struct Wish<'w> {
+    pub(super) used_for: CertificateUse,
+    pub(super) key_use: KeyUse,
+    pub(super) subject: &'w Subject,
+    pub(super) common_name: String,
+    pub(super) public_key: &'w [u8],
+    pub(super) alt_names: &'w [AltName],
+    pub(super) name: String,
 }
 
 impl Authority {
@@ -150,7 +150,7 @@ impl Authority {
     }
 
     /// Signs, and makes the row of what was signed.
-    fn sign(&self, draft: &mut Draft<'_>, tenant: &str, wish: &Wish<'_>) -> Result<CertificateRow, Fault> {
+    pub(super) fn sign(&self, draft: &mut Draft<'_>, tenant: &str, wish: &Wish<'_>) -> Result<CertificateRow, Fault> {
         let owner = if wish.key_use == KeyUse::Operator { "" } else { tenant };
         let signer = self.keys.signer(draft, owner, wish.key_use)?;
         let now = i64::try_from(draft.now / 1000).unwrap_or(i64::MAX);
@@ -275,21 +275,7 @@ impl Authority {
             draft.concerns(tenant);
             let old = draft.stored::<CertificateRow>(&[tenant, id])?;
             let old = old.filter(|row| row.revoked_at.is_none()).ok_or_else(|| Fault::not_found("certificate", id))?;
-            draft.put(RevocationRow {
-                tenant: tenant.to_owned(),
-                kind: RevocationKind::Fingerprint,
-                value: random::sha256_hex(&old.der),
-                anchor: None,
-                since: draft.now,
-                reason: reason.to_owned(),
-                note: Some(format!("certificate {id}")),
-                listed: false,
-            });
-            if let Some(name) = draft.stored::<CertificateName>(&[tenant, &old.name])?.filter(|name| name.id == id) {
-                draft.drop_row(&name);
-            }
-            draft.store_row(&CertificateRow { revoked_at: Some(draft.now), ..old.clone() }, Some(&old));
-            Ok(())
+            take_back(draft, &old, reason)
         })
         .await
     }
@@ -336,6 +322,26 @@ impl CertificateFilter {
             && self.common_name.as_deref().is_none_or(|wanted| wanted == row.common_name)
             && (self.revoked || row.revoked_at.is_none())
     }
+}
+
+/// Takes a certificate back in a change that is being made.
+pub(super) fn take_back(draft: &mut Draft<'_>, old: &CertificateRow, reason: &str) -> Result<(), Fault> {
+    let CertificateRow { tenant, id, .. } = old;
+    draft.put(RevocationRow {
+        tenant: tenant.clone(),
+        kind: RevocationKind::Fingerprint,
+        value: random::sha256_hex(&old.der),
+        anchor: None,
+        since: draft.now,
+        reason: reason.to_owned(),
+        note: Some(format!("certificate {id}")),
+        listed: false,
+    });
+    if let Some(name) = draft.stored::<CertificateName>(&[tenant, &old.name])?.filter(|name| name.id == *id) {
+        draft.drop_row(&name);
+    }
+    draft.store_row(&CertificateRow { revoked_at: Some(draft.now), ..old.clone() }, Some(old));
+    Ok(())
 }
 
 fn unsigned(error: SignError) -> Fault {

@@ -93,7 +93,7 @@ impl Voucher<'_> {
     }
 }
 
-fn alt_names_of(certificate: &X509Certificate<'_>) -> Vec<AltName> {
+pub(super) fn alt_names_of(certificate: &X509Certificate<'_>) -> Vec<AltName> {
     let extension = certificate.subject_alternative_name().ok().flatten();
     let names = extension.map(|extension| extension.value.general_names.iter());
     names.into_iter().flatten().filter_map(alt_name).collect()

@@ -38,9 +38,19 @@ enum Command {
     },
     /// List the certificates that a running broker has issued.
     List(remote::issued::List),
-    /// Let a running broker issue a certificate for a device's own request.
-    #[command(after_help = "Example:\n  certus cert issue --csr pump-7.csr --out pump-7.pem")]
-    Issue(remote::issued::Issue),
+    /// Look at one that a running broker has issued.
+    Show(remote::issued::Show),
+    /// Let a running broker issue a certificate, for a device's own request or
+    /// with a key that is made for it.
+    #[command(after_help = "Examples:
+  certus cert issue --csr pump-7.csr --out pump-7.pem
+  certus cert issue pump-7 --key-type p256 --key-out pump-7.key --out pump-7.pem")]
+    Issue(Box<remote::issued::Issue>),
+    /// Let a running broker issue a device's certificate anew, with its names.
+    #[command(after_help = "Examples:
+  certus cert renew 01HF… --out pump-7.pem           over the same key
+  certus cert renew 01HF… --key-out pump-7.key --out pump-7.pem --revoke-old")]
+    Renew(Box<remote::issued::Renew>),
     /// Take back a certificate that a running broker has issued.
     Revoke(remote::issued::Revoke),
 }
@@ -48,6 +58,8 @@ enum Command {
 pub(super) fn run(args: &Args) -> Outcome {
     match &args.command {
         Command::List(args) => remote::issued::list(args),
+        Command::Show(args) => remote::issued::look_at(args),
+        Command::Renew(args) => remote::issued::renew(args),
         Command::Issue(args) => remote::issued::issue(args),
         Command::Revoke(args) => remote::issued::revoke(args),
         Command::New { name, place } => develop(place, |plan, now| ca::new_device(&plan.certs_dir, name, now)),

@@ -14,13 +14,16 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
-use crate::broker::{Explanation, Inquiry};
+use crate::broker::{Durability, Explanation, Inquiry};
+use crate::ca::authority::Authority;
+use crate::ca::seal::SealingKey;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::api::explained;
 use crate::identity::explain::explain;
 use crate::identity::trust::TrustSnapshot;
 use crate::mqtt::TenantId;
+use crate::store::{EmbeddedStore, OpenError};
 
 use super::remote::Api;
 use super::remote::explain::Question;
@@ -34,9 +37,10 @@ use super::{Outcome, complain, settings};
   certus explain device.pem --tenant lab --output json
   openssl s_client … | certus explain -             from standard input
 
-With a token (--token-file or CERTUS_TOKEN) the running broker is asked, who
-knows every anchor, revocation and device. Without one, or where none runs, the
-configuration is read: what was uploaded is not known then. --by says whom to ask.
+With a token (--token-file or CERTUS_TOKEN) the running broker is asked. Without
+one, or where none runs, the store of a stopped broker is looked at, and where
+there is none the configuration alone, which knows nothing of what was uploaded,
+taken back or registered. --by says whom to ask; the first line says who was.
 
 Exit code 0 when the broker would accept it, 1 when it would refuse it.")]
 pub(super) struct Args {
@@ -58,6 +62,9 @@ pub(super) struct Args {
     by: Option<By>,
     #[command(flatten)]
     place: settings::Where,
+    /// Where a stopped broker keeps its state [default: data].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
     #[command(flatten)]
     api: Api,
 }
@@ -67,6 +74,8 @@ pub(super) struct Args {
 enum By {
     /// The running broker.
     Broker,
+    /// The store of a stopped broker, which is left as it is.
+    Store,
     /// The configuration alone.
     Config,
 }
@@ -87,10 +96,53 @@ pub(super) fn run(args: &Args) -> Outcome {
             None => complain(format_args!("{}: nobody listens there, so no broker is asked", args.api.url())),
         }
     }
-    match args.place.load() {
-        Ok(config) => by_configuration(args, &pem, &config),
-        Err(problems) => Outcome::wrong(problems),
+    let config = match args.place.load_beside(args.state_dir.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => return Outcome::wrong(problems),
+    };
+    if args.by != Some(By::Config) {
+        match by_store(args, &pem, &config) {
+            Ok(told) => return told,
+            Err(why) if args.by == Some(By::Store) => return Outcome::failed(why),
+            Err(NoStore::Absent(_)) => {}
+            Err(why @ NoStore::Other(_)) => complain(format_args!("{why}; so it is not looked at")),
+        }
     }
+    by_configuration(args, &pem, &config)
+}
+
+/// Why no store is looked at.
+#[derive(Debug, thiserror::Error)]
+enum NoStore {
+    /// There is none.
+    #[error("{0}")]
+    Absent(String),
+    /// It cannot be looked at.
+    #[error("{0}")]
+    Other(String),
+}
+
+fn by_store(args: &Args, pem: &[u8], config: &Config) -> Result<Outcome, NoStore> {
+    let other = |error: &dyn std::fmt::Display| NoStore::Other(error.to_string());
+    let Durability::Disk { directory, settings } = &config.broker.durability else {
+        return Err(NoStore::Absent("storage.durability is memory: there is no store on disk".to_owned()));
+    };
+    let opened = match EmbeddedStore::look(directory, settings.clone()) {
+        Ok(opened) => opened,
+        Err(error @ OpenError::Absent { .. }) => return Err(NoStore::Absent(error.to_string())),
+        Err(error @ OpenError::Locked { .. }) => {
+            return Err(NoStore::Other(format!("{error}; give a token, and the broker is asked")));
+        }
+        Err(error) => return Err(other(&error)),
+    };
+    opened.damage.iter().for_each(complain);
+    // Nothing is unsealed to judge a certificate.
+    let sealing = SealingKey::random().map_err(|error| other(&error))?;
+    let kept = Authority::open(opened.store, Clock::system(), sealing, &config.broker.tenants);
+    let (authority, snapshot) = kept.map_err(|error| other(&error))?;
+    authority.tell_devices(pem, &snapshot);
+    let by = format!("the store in {}", directory.display());
+    Ok(judged(args, &snapshot, &by, |inquiry| authority.explain(inquiry, &snapshot), pem))
 }
 
 fn by_configuration(args: &Args, pem: &[u8], config: &Config) -> Outcome {
@@ -99,7 +151,8 @@ fn by_configuration(args: &Args, pem: &[u8], config: &Config) -> Outcome {
         Err(errors) => return Outcome::Wrong(errors.iter().map(|error| format!("{error}\n")).collect()),
     };
     let by = "the configuration alone; what a broker keeps beside it is not known here";
-    judged(args, &snapshot, by, |inquiry| Ok(Explanation { report: explain(inquiry, &snapshot)?, device: None }), pem)
+    let judge = |inquiry: &Inquiry<'_>| Ok(Explanation { report: explain(inquiry, &snapshot)?, device: None });
+    judged(args, &snapshot, by, judge, pem)
 }
 
 /// Judges, and shows what came of it.

@@ -86,6 +86,16 @@ impl Where {
         load(&self.sources(), |_| Ok(Vec::new()))
     }
 
+    /// The same, with the state elsewhere.
+    pub(super) fn load_beside(&self, state_dir: Option<&str>) -> Result<Config, Problems> {
+        let sources = self.sources();
+        let sources = match state_dir {
+            Some(directory) => sources.with_flag("--state-dir", "state_dir", directory),
+            None => sources,
+        };
+        load(&sources, |_| Ok(Vec::new()))
+    }
+
     /// Only where certificates lie and what the server is called; whether the
     /// anchors are there does not matter.
     pub(super) fn plan(&self) -> Result<Plan, Problems> {

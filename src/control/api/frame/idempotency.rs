@@ -4,7 +4,8 @@
 //! which routes take a key (all that POST). Invariant: the same key with
 //! another request is refused, never answered; the table is bounded, and what
 //! does not fit is done without being remembered. Answers live in memory only,
-//! because some hold a secret that is told once: a restart forgets them.
+//! because some hold a secret that is told once: a restart forgets them. What
+//! holds a private key is not remembered at all.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -73,6 +74,11 @@ enum Found {
     /// It was another request.
     Other,
 }
+
+/// Marks an answer that is told once and remembered by nobody: it holds a
+/// private key.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::control::api) struct Unrepeatable;
 
 /// What the middleware needs.
 #[derive(Clone)]
@@ -147,7 +153,9 @@ impl UnderWay {
     /// Remembers the answer, unless the next time may bring another one.
     async fn keep(mut self, response: Response) -> Response {
         let status = response.status();
-        let is_final = status.is_success() && response.extensions().get::<Carried>().is_none();
+        let is_final = status.is_success()
+            && response.extensions().get::<Carried>().is_none()
+            && response.extensions().get::<Unrepeatable>().is_none();
         let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let is_short = length.is_none_or(|length: usize| length <= LONGEST);
         if !is_final || !is_short {
@@ -239,6 +247,9 @@ mod tests {
         assert!(matches!(answered.find(1, 7, now), Found::New));
         let held = UnderWay { answered: Arc::clone(&answered), name: 1, done: false };
         let _ = held.keep(StatusCode::CONFLICT.into_response()).await;
+        assert!(matches!(answered.find(1, 7, now), Found::New));
+        let held = UnderWay { answered: Arc::clone(&answered), name: 1, done: false };
+        let _ = held.keep((StatusCode::CREATED, axum::Extension(Unrepeatable), "a key").into_response()).await;
         assert!(matches!(answered.find(1, 7, now), Found::New));
         let held = UnderWay { answered: Arc::clone(&answered), name: 1, done: false };
         let _ = held.keep((StatusCode::CREATED, "made").into_response()).await;

@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
 use crate::ca::armour;
-use crate::ca::authority::{CertificateFilter, Scope, Voucher};
+use crate::ca::authority::{CertificateFilter, RenewedKey, Scope, Voucher};
+use crate::ca::keypair::{KeyType, PrivateKey};
 use crate::ca::record::{CertificateRow, CertificateUse};
 use crate::ca::request::Request;
 
 use super::super::frame::body::{Json, Path, Query};
 use super::super::frame::caller::CalledBy;
 use super::super::frame::document::Routes;
+use super::super::frame::idempotency::Unrepeatable;
 use super::super::frame::moment::moment;
 use super::super::frame::operation::Operation;
 use super::super::frame::paging::{Listed, Piece, cursor};
@@ -90,13 +92,49 @@ impl From<&CertificateRow> for Issued {
     }
 }
 
-/// A certificate request.
+/// What a certificate is to be issued for: a device's own request, or a name,
+/// for which a key is made.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[schema(as = CertificateRequest)]
 struct Enrol {
     /// The request (PKCS #10): PEM in any form, or base64 of the DER. Its CN is
     /// the device.
-    csr: String,
+    csr: Option<String>,
+    /// Without a request: the device, which becomes the CN.
+    #[schema(min_length = 1, max_length = 64, example = "pump-7")]
+    common_name: Option<String>,
+    /// Without a request: the kind of the key that is made, `rsa2048`,
+    /// `rsa3072`, `rsa4096`, `p256`, `p384` or `ed25519`; `p256` when absent.
+    #[schema(example = "p256")]
+    key_type: Option<String>,
+}
+
+/// How a certificate is renewed; over the key that it has, unless this says
+/// otherwise.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = CertificateRenewal)]
+struct Renew {
+    /// A request of the device with another key and the same CN.
+    csr: Option<String>,
+    /// The kind of a key that is made.
+    #[schema(example = "p256")]
+    key_type: Option<String>,
+    /// Take the old certificate back, as superseded: who uses it has to go.
+    #[serde(default)]
+    revoke_old: bool,
+}
+
+/// A certificate that was issued just now.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = NewlyIssuedCertificate)]
+struct Fresh {
+    /// The certificate.
+    #[serde(flatten)]
+    issued: Issued,
+    /// The private key, PEM, if it was made here. It is told this once and not
+    /// kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key: Option<String>,
 }
 
 /// A one-time token that is to be made.
@@ -153,6 +191,8 @@ struct Wanted {
 
 const ALL: &str = "/tenants/{tenant}/certificates";
 const ONE: &str = "/tenants/{tenant}/certificates/{certificate}";
+/// The key that is made when nobody says which.
+const USUAL_KEY: &str = "p256";
 /// A token of enrolment lasts at most a month.
 const LONGEST: u64 = 30 * 86_400;
 
@@ -168,12 +208,24 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
             list,
         )
         .add(
-            write(ALL, "issueCertificate", "Issue a certificate for a device's own request")
+            write(ALL, "issueCertificate", "Issue a certificate for a device's own request, or over a new key")
                 .header(ONCE.0, ONCE.1)
                 .takes::<Enrol>()
-                .gives::<Issued>(StatusCode::CREATED, "It is issued.")
+                .gives::<Fresh>(StatusCode::CREATED, "It is issued; a key that was made is told this once.")
                 .refuses(&[CONFLICT, UNUSABLE]),
             enrol,
+        )
+        .add(
+            write(
+                "/tenants/{tenant}/certificates/{certificate}/renew",
+                "renewCertificate",
+                "Issue a device's certificate anew, with the same names",
+            )
+            .header(ONCE.0, ONCE.1)
+            .takes::<Renew>()
+            .gives::<Fresh>(StatusCode::CREATED, "It is issued; a key that was made is told this once.")
+            .refuses(&[CONFLICT, UNUSABLE]),
+            renew,
         )
         .add(
             read(ONE, "getCertificate", "Look at an issued certificate")
@@ -233,14 +285,84 @@ async fn enrol(
     State(api): State<Api>,
     CalledBy(caller): CalledBy,
     Path(tenant): Path<String>,
-    Json(Enrol { csr }): Json<Enrol>,
-) -> Result<impl IntoResponse, Problem> {
+    Json(Enrol { csr, common_name, key_type }): Json<Enrol>,
+) -> Result<Response, Problem> {
     caller.needs(Scope::CertificatesWrite, &tenant)?;
-    let request = Request::read(csr.as_bytes())
-        .map_err(|objection| Problem::in_field(Kind::Invalid, "csr", format!("csr: {}", objection.reason)))?;
-    let row = api.broker.authority().enrol(Voucher::Caller(&caller), &tenant, &request).await?;
+    let authority = api.broker.authority();
+    match (csr, common_name) {
+        (Some(csr), None) if key_type.is_none() => {
+            let row = authority.enrol(Voucher::Caller(&caller), &tenant, &read_request(&csr)?).await?;
+            Ok(fresh(&tenant, &row, None))
+        }
+        (None, Some(name)) => {
+            let key = make_key(&api, key_type.as_deref().unwrap_or(USUAL_KEY)).await?;
+            let row = authority.issue_certificate(&caller, &tenant, &name, key.public_key()).await?;
+            Ok(fresh(&tenant, &row, Some(&key)))
+        }
+        (Some(_), _) => {
+            let message = "csr stands beside common_name or key_type; a request brings its own name and key";
+            Err(Problem::in_field(Kind::Invalid, "csr", message))
+        }
+        (None, None) => {
+            let message = "csr is missing, and so is common_name; write one of them";
+            Err(Problem::in_field(Kind::Missing, "csr", message))
+        }
+    }
+}
+
+async fn renew(
+    State(api): State<Api>,
+    CalledBy(caller): CalledBy,
+    Path((tenant, certificate)): Path<(String, String)>,
+    Json(Renew { csr, key_type, revoke_old }): Json<Renew>,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::CertificatesWrite, &tenant)?;
+    let authority = api.broker.authority();
+    if csr.is_some() && key_type.is_some() {
+        let message = "csr stands beside key_type; a request brings its own key";
+        return Err(Problem::in_field(Kind::Invalid, "csr", message));
+    }
+    let request = csr.as_deref().map(read_request).transpose()?;
+    // Nobody waits for a key that is not wanted in the end.
+    authority.certificate(&caller, &tenant, &certificate)?;
+    let made = match &key_type {
+        Some(kind) => Some(make_key(&api, kind).await?),
+        None => None,
+    };
+    let key = match (&request, &made) {
+        (Some(request), _) => RenewedKey::Requested(request),
+        (None, Some(made)) => RenewedKey::Made(made.public_key()),
+        (None, None) => RenewedKey::Same,
+    };
+    let row = authority.renew_certificate(&caller, &tenant, &certificate, key, revoke_old).await?;
+    Ok(fresh(&tenant, &row, made.as_ref()))
+}
+
+fn read_request(csr: &str) -> Result<Request, Problem> {
+    Request::read(csr.as_bytes())
+        .map_err(|objection| Problem::in_field(Kind::Invalid, "csr", format!("csr: {}", objection.reason)))
+}
+
+async fn make_key(api: &Api, kind: &str) -> Result<PrivateKey, Problem> {
+    let kind: KeyType = kind.parse().map_err(|error: crate::ca::keypair::UnknownKeyType| {
+        Problem::in_field(Kind::Invalid, "key_type", error.to_string())
+    })?;
+    let busy = || Problem::new(Kind::Unavailable, "no key pair could be made");
+    let _alone = api.workbench.acquire().await.map_err(|_| busy())?;
+    let made = api.tasks.blocking("key pair", move || PrivateKey::generate(kind)).await.ok_or_else(busy)?;
+    made.map_err(|error| Problem::new(Kind::Internal, error.to_string()))
+}
+
+fn fresh(tenant: &str, row: &CertificateRow, key: Option<&PrivateKey>) -> Response {
     let place = format!("{BASE}/tenants/{tenant}/certificates/{}", row.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(Issued::from(&*row))))
+    let private_key = key.map(|key| key.to_pem().to_string());
+    let has_key = private_key.is_some();
+    let body = Json(Fresh { issued: Issued::from(row), private_key });
+    let mut response = (StatusCode::CREATED, [(header::LOCATION, place)], body).into_response();
+    if has_key {
+        response.extensions_mut().insert(Unrepeatable);
+    }
+    response
 }
 
 async fn one(

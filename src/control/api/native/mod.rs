@@ -27,6 +27,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use tokio::sync::Semaphore;
 
 use crate::broker::Handle;
 use crate::shutdown::Tasks;
@@ -60,6 +61,8 @@ pub(super) struct Api {
     pub(super) tasks: Tasks,
     /// Who follows refusals.
     pub(super) tails: Arc<AtomicUsize>,
+    /// One key pair at a time: an RSA key takes a core for a while.
+    pub(super) workbench: Arc<Semaphore>,
 }
 
 impl FromRef<Api> for Handle {
@@ -72,7 +75,12 @@ impl FromRef<Api> for Handle {
 pub(super) fn routes(broker: Handle, tasks: Tasks) -> Router {
     let once_state = Once { broker: broker.clone(), answered: Arc::new(Answered::default()) };
     let routes = described();
-    let router = routes.finish("Certus", BASE, ABOUT).with_state(Api { broker, tasks, tails: Arc::default() });
+    let router = routes.finish("Certus", BASE, ABOUT).with_state(Api {
+        broker,
+        tasks,
+        tails: Arc::default(),
+        workbench: Arc::new(Semaphore::new(1)),
+    });
     router.layer(from_fn_with_state(once_state, once))
 }
 
