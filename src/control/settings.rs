@@ -76,7 +76,7 @@ pub struct NoticeSettings {
 }
 
 /// Revocation lists of one anchor that are fetched from one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RevocationListSettings {
     /// Whose anchor it is.
     pub tenant: String,
@@ -91,7 +91,7 @@ pub struct RevocationListSettings {
 }
 
 /// Where a revocation list is fetched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListPlace {
     /// `http://HOST[:PORT]/PATH`
     Http {

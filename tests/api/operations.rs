@@ -262,3 +262,30 @@ fn a_certificate_is_renewed_with_its_names_over_the_old_key_or_a_new_one() {
     let revoked = plane.admin.get("/api/v1/tenants/lab/revocations").json();
     assert_eq!(revoked["items"][0]["reason"], "superseded");
 }
+
+#[test]
+fn where_the_lists_of_an_uploaded_anchor_are_is_said_by_who_runs_the_broker() {
+    let plane = Plane::start();
+    let path = "/api/v1/tenants/lab/anchors";
+    let made = plane.admin.post(path, &json!({ "name": "a", "certificate": authority("Plant 7") })).is(201);
+    assert!(made.json()["pem"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let place = made.field("location").to_owned();
+    let crl = |addresses: Value| json!({ "crl": addresses, "crl_refresh_seconds": 60, "stale_crl": "hard" });
+    // Nobody answers there; it is asked, told of in the log, and changes nothing.
+    let set = plane.admin.patch(&place, &crl(json!(["http://127.0.0.1:1/ca.crl"]))).is(200).json();
+    assert_eq!(set["crl"], json!(["http://127.0.0.1:1/ca.crl"]));
+    assert_eq!((set["crl_refresh_seconds"].clone(), set["stale_crl"].clone()), (json!(60), json!("hard")));
+    for bad in ["file:///etc/passwd", "https://h/x", "ldap://h/x", "", "http://h/ x"] {
+        let refused = plane.admin.patch(&place, &crl(json!([bad]))).problem();
+        assert_eq!(refused, (400, "invalid".into(), Some("crl".into())), "{bad}");
+    }
+    let many: Vec<String> = (0..17).map(|number| format!("http://127.0.0.1:1/{number}")).collect();
+    assert_eq!(plane.admin.patch(&place, &crl(json!(many))).problem().1, "limit_reached");
+    let late = json!({ "crl_refresh_seconds": 0 });
+    assert_eq!(plane.admin.patch(&place, &late).problem().2.as_deref(), Some("crl_refresh_seconds"));
+    let of_lab = plane.token("lab", &["admin"]);
+    assert_eq!(of_lab.patch(&place, &crl(json!(["http://127.0.0.1:1/x"]))).problem().0, 403);
+    assert_eq!(plane.admin.get(&place).json()["crl"], set["crl"], "what was refused changed nothing");
+    of_lab.patch(&place, &crl(json!([]))).is(200);
+    assert_eq!(plane.admin.get(&place).json()["crl"], json!([]));
+}

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from support.broker import until
 from support.pki import openssl
 from support.scenario import tenant
+from support.shell import administrator
 
 
 class Place:
@@ -61,6 +62,36 @@ def failures(broker, more):
     return until(lambda: number(broker, "certus_crl_fetch_failures_total") >= now + more, 10)
 
 
+def uploaded(t, broker):
+    """The same for an anchor that was uploaded, by the command line, while the broker runs."""
+    token = t.home / "token"
+    token.write_text(administrator(broker))
+    where = ["--url", f"https://localhost:{broker.https}", "--ca", broker.ca, "--token-file", token, "--tenant", "lab"]
+    certus = lambda *command: "%s %s" % t.sh(t.binary, *command, *where, stdin=b"")
+    ca, place = t.pki.root("uploaded-ca"), Place()
+    lamp, bulb = t.pki.leaf(ca, "lamp"), t.pki.leaf(ca, "bulb")
+    place.body = revocation_list(t, ca)
+    t.matches(certus("anchor", "add", "--name", "up", ca.cert), "^0 ", "an anchor is uploaded")
+    live, stays = t.live(broker, lamp, "lamp"), t.live(broker, bulb, "bulb")
+    t.matches(certus("anchor", "set", "up", "--crl", "file:///etc/passwd"), "^2 .*files are named in the configuration only", "no file of the machine can be named over the API")
+    t.matches(certus("anchor", "set", "up", "--crl", "https://pki.example/x"), "^2 .*https is not spoken here", "nor an address that is not asked")
+    t.matches(certus("anchor", "set", "up", "--crl", place.url, "--crl-refresh", "1s", "--stale-crl", "hard"), "^0 ", "where its list is, is said while the broker runs")
+    t.check(until(lambda: len(place.asked) >= 2, 10), "it is fetched at once, and again")
+    t.matches(certus("anchor", "show", "up"), f"stale crl +hard.*crl +{place.url}.*crl refresh +1\\b", "as is shown")
+    place.body = revocation_list(t, ca, lamp)
+    t.check(live.ended_within(5) and stays.alive(), "who stands on the next one has to go, the others stay")
+    admin = certus("token", "issue", "--scope", "admin", "--name", "of-lab").removeprefix("0 ").strip()
+    token.write_text(admin)
+    t.matches(certus("anchor", "set", "up", "--crl", place.url), "^1 .*run(s)? the (whole )?broker", "who runs one tenant names no addresses")
+    token.write_text(administrator(broker))
+    t.matches(certus("anchor", "set", "up", "--no-crl"), "^0 ", "the address is taken out")
+    t.check(until(lambda: t.verdict(broker, lamp, "lamp") == "CONNACK 0 sp 0"), "and takes its list along")
+    asked = len(place.asked)
+    certus("anchor", "delete", "up", "--yes")
+    t.ok(len(place.asked), asked, "nobody asks any more")
+    place.close()
+
+
 def run(t):
     root, stranger = t.pki.root("ca"), t.pki.root("stranger-ca")
     sensor, other = t.pki.leaf(root, "sensor"), t.pki.leaf(root, "other")
@@ -94,6 +125,7 @@ def run(t):
     place.body = revocation_list(t, root, sensor)
     t.check(broker.said("the revocation list is fetched again", mark, 12), "and so is the end of them")
 
+    uploaded(t, broker)
     place.close()
     broker.stop()
     broker.start()

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::access::Scope;
 use super::caller::Caller;
+use super::crls::MOST as MOST_LISTS;
 use super::draft::Draft;
 use super::fault::{Fault, Kind};
 use super::proof::fresh_challenge;
@@ -49,6 +50,12 @@ pub struct AnchorChange {
     pub auto_registration: Option<bool>,
     /// What becomes of devices when its revocation list is out of date.
     pub stale_crl: Option<StaleCrlPolicy>,
+    /// Where its revocation lists are fetched: addresses that somebody has
+    /// checked. Only who runs the whole broker names any, since the broker
+    /// asks there from where it stands.
+    pub crl: Option<Vec<String>>,
+    /// Seconds from one good fetch to the next.
+    pub crl_refresh: Option<u64>,
     /// The revision that the change was made for.
     pub if_revision: Option<u64>,
 }
@@ -189,6 +196,8 @@ impl Authority {
             registration: None,
             challenge: Some(fresh_challenge(draft.now)?),
             stale_crl: StaleCrlPolicy::Soft,
+            crl: Vec::new(),
+            crl_refresh: None,
             created_at: draft.now,
             revision: 1,
         })
@@ -206,6 +215,7 @@ impl Authority {
         change: AnchorChange,
     ) -> Result<AnchorView, Fault> {
         caller.needs(Scope::AnchorsWrite, tenant)?;
+        check_addresses(caller, &change)?;
         self.change(caller, "anchor.change", |draft| {
             draft.concerns(tenant);
             let mut row = uploaded(draft.state, tenant, id)?.as_ref().clone();
@@ -217,6 +227,8 @@ impl Authority {
             row.status = change.status.unwrap_or(row.status);
             row.auto_registration = change.auto_registration.unwrap_or(row.auto_registration);
             row.stale_crl = change.stale_crl.unwrap_or(row.stale_crl);
+            row.crl = change.crl.unwrap_or(row.crl);
+            row.crl_refresh = change.crl_refresh.or(row.crl_refresh);
             row.revision += 1;
             draft.put(row);
             Ok(())
@@ -241,6 +253,18 @@ impl Authority {
         })
         .await
     }
+}
+
+fn check_addresses(caller: &Caller, change: &AnchorChange) -> Result<(), Fault> {
+    let Some(addresses) = change.crl.as_ref().filter(|addresses| !addresses.is_empty()) else { return Ok(()) };
+    caller
+        .needs_everywhere(Scope::AnchorsWrite)
+        .map_err(|fault| fault.but("have the addresses set by who runs the broker, or upload the lists"))?;
+    if addresses.len() > MOST_LISTS {
+        let detail = format!("{} addresses; an anchor may have {MOST_LISTS} lists", addresses.len());
+        return Err(Fault::in_field(Kind::LimitReached, "crl", detail));
+    }
+    Ok(())
 }
 
 fn anchors(state: &State, tenant: &str) -> Result<Vec<AnchorView>, Fault> {
@@ -275,6 +299,8 @@ fn of_file(tenant: &str, anchor: &AnchorSettings) -> Option<AnchorView> {
         registration: None,
         challenge: None,
         stale_crl: anchor.stale_crl.into(),
+        crl: Vec::new(),
+        crl_refresh: None,
         created_at: 0,
         revision: 0,
     };

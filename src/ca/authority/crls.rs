@@ -14,17 +14,26 @@ use super::caller::Caller;
 use super::fault::{Fault, Kind};
 use super::state::configured_id;
 use crate::ca::crl::{self, Crl, CrlError, Limits};
-use crate::ca::record::CrlRow;
+use crate::ca::record::{AnchorRow, AnchorStatus, CrlRow};
 use crate::identity::certificate::{Certificate, Fingerprint};
 use crate::identity::crl::CrlSettings;
 
 /// Bytes of the lists that one upload holds.
 pub const MAX_CRL_BYTES: usize = 8 * 1024 * 1024;
 /// Lists that one anchor may have.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 
 /// Where a list that somebody uploaded comes from.
 const UPLOAD: &str = "upload";
+
+/// A list of an uploaded anchor that is to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedList {
+    /// The anchor.
+    pub anchor: Arc<AnchorRow>,
+    /// Where the list is.
+    pub address: String,
+}
 
 impl Authority {
     /// The lists of an anchor.
@@ -100,10 +109,23 @@ impl Authority {
         kept.collect()
     }
 
-    /// The identifier of a configured anchor, by its certificate in DER.
+    /// The identifier of an anchor of `tenant`, by its certificate in DER.
     #[must_use]
-    pub fn anchor_id(der: &[u8]) -> String {
-        configured_id(Fingerprint::of(der))
+    pub fn anchor_id(&self, tenant: &str, der: &[u8]) -> String {
+        let state = self.state();
+        let uploaded = state.anchors.of(&[tenant]).find(|row| row.der == der).map(|row| row.id.clone());
+        uploaded.unwrap_or_else(|| configured_id(Fingerprint::of(der)))
+    }
+
+    /// The lists of uploaded anchors that are to be fetched.
+    #[must_use]
+    pub fn fetched_lists(&self) -> Vec<FetchedList> {
+        let state = self.state();
+        let lists = |row: &Arc<AnchorRow>| {
+            let of = Arc::clone(row);
+            row.crl.clone().into_iter().map(move |address| FetchedList { anchor: Arc::clone(&of), address })
+        };
+        state.anchors.iter().filter(|row| row.status != AnchorStatus::Disabled).flat_map(lists).collect()
     }
 
     /// Forgets the lists that were fetched from where `still` says that none

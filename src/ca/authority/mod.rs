@@ -48,7 +48,7 @@ pub use anchors::{AnchorChange, AnchorView, NewAnchor};
 pub use audit::AuditFilter;
 pub use caller::Caller;
 pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent};
-pub use crls::MAX_CRL_BYTES;
+pub use crls::{FetchedList, MAX_CRL_BYTES};
 pub use devices::{DeviceChange, DeviceFilter, DeviceView, NewDevice, check_device_name};
 pub use explanation::Explanation;
 pub use fault::{Fault, Kind};
@@ -62,6 +62,8 @@ pub use tokens::{NewToken, Presented, TokenView};
 pub use voucher::Voucher;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
 
 use crate::ca::seal::SealingKey;
 use crate::clock::Clock;
@@ -109,6 +111,8 @@ pub struct Authority {
     devices: Arc<DeviceBook>,
     keys: Keys,
     publisher: Mutex<Option<Arc<dyn Publish>>>,
+    /// Counts the changes that connections are judged by.
+    changes: watch::Sender<u64>,
 }
 
 impl Authority {
@@ -127,12 +131,20 @@ impl Authority {
         let snapshot = state.snapshot().map_err(OpenError::Trust)?;
         let devices = Arc::clone(snapshot.devices());
         let (state, keys) = (Mutex::new(state), Keys::new(sealing));
-        Ok((Self { store, clock, state, devices, keys, publisher: Mutex::default() }, snapshot))
+        let changes = watch::Sender::new(0);
+        Ok((Self { store, clock, state, devices, keys, publisher: Mutex::default(), changes }, snapshot))
     }
 
     /// Names whoever swaps snapshots; until then changes are only kept.
     pub fn publish_to(&self, publisher: Arc<dyn Publish>) {
         *self.publisher.lock().unwrap_or_else(PoisonError::into_inner) = Some(publisher);
+    }
+
+    /// Follows the changes that connections are judged by, for who keeps
+    /// something in step with them.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Takes other configured tenants. `then` gets the snapshot that is to
@@ -215,6 +227,9 @@ impl Authority {
             && let Err(error) = publisher.publish(next)
         {
             tracing::error!(%error, "a change of trust is kept, but not all of it holds before the next start");
+        }
+        if change.reach != Reach::Nobody {
+            self.changes.send_modify(|count| *count = count.wrapping_add(1));
         }
         Ok((made, position))
     }

@@ -101,6 +101,12 @@ pub struct AnchorRow {
     /// What becomes of devices when its revocation list is out of date.
     #[serde(default)]
     pub stale_crl: StaleCrlPolicy,
+    /// Where its revocation lists are fetched.
+    #[serde(default)]
+    pub crl: Vec<String>,
+    /// Seconds from one good fetch to the next; an hour when nobody said.
+    #[serde(default)]
+    pub crl_refresh: Option<u64>,
     /// When it came, in milliseconds since 1970.
     pub created_at: u64,
     /// Counts its changes.
@@ -126,7 +132,8 @@ impl Record for AnchorRow {
     fn audited(&self) -> serde_json::Value {
         serde_json::json!({
             "name": self.name, "status": self.status, "auto_registration": self.auto_registration,
-            "proved": self.proved_at.is_some(), "stale_crl": self.stale_crl,
+            "proved": self.proved_at.is_some(), "stale_crl": self.stale_crl, "crl": self.crl,
+            "crl_refresh": self.crl_refresh,
         })
     }
 }

@@ -1,21 +1,23 @@
 //! Revocation lists that are fetched.
 //!
-//! What lives here: when a configured list is fetched, and what is told of
-//! failures. What does not: fetching one (`fetch`), reading it and the check
-//! of its signature (`ca`), what becomes of certificates while a list is late
-//! (`identity`). Invariant: only what the configuration names is fetched,
-//! never an address out of a certificate; a failure changes no list.
+//! What lives here: which lists those are, when each is fetched, and what is
+//! told of failures. What does not: fetching one (`fetch`), reading it and the
+//! check of its signature (`ca`), what becomes of certificates while a list is
+//! late (`identity`). Invariant: only what the configuration, or who runs the
+//! broker, names is fetched, never an address out of a certificate; a failure
+//! changes no list.
 
 mod fetch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::settings::RevocationListSettings;
 use crate::broker::Handle;
-use crate::ca::authority::{Authority, Caller};
+use crate::ca::authority::{Authority, Caller, FetchedList};
 use crate::shutdown::Tasks;
 use crate::telemetry::metrics::Counter;
 
@@ -23,48 +25,40 @@ use fetch::fetch;
 
 /// The first wait after a failure; it doubles with each one that follows.
 const SOON: Duration = Duration::from_secs(5);
+/// From one good fetch to the next, where nobody said.
+const HOUR: Duration = Duration::from_secs(3600);
 /// Each may hold a whole list in memory.
 const FETCHES_AT_ONCE: usize = 4;
 
-/// The fetching of all configured lists.
+/// The fetching of all lists.
 pub struct Lists {
-    broker: Handle,
-    settings: Vec<RevocationListSettings>,
+    configured: watch::Sender<Vec<RevocationListSettings>>,
     tasks: Tasks,
 }
 
 impl Lists {
-    /// Fetches from now on what `settings` name. Lists that were fetched
-    /// before, from where none is fetched any more, are forgotten.
+    /// Fetches from now on what `configured` and the uploaded anchors name.
+    /// Lists that were fetched before, from where none is fetched any more,
+    /// are forgotten.
     #[must_use]
-    pub fn start(broker: &Handle, settings: Vec<RevocationListSettings>) -> Self {
+    pub fn start(broker: &Handle, configured: Vec<RevocationListSettings>) -> Self {
         let tasks = Tasks::new();
-        let (seats, count) = (Arc::new(Semaphore::new(FETCHES_AT_ONCE)), settings.len());
-        let named = settings.clone();
-        let (authority, forgetting) = (Arc::clone(broker.authority()), tasks.stop_signal());
-        tasks.spawn("revocation lists", async move {
-            let mut stop = forgetting;
-            tokio::select! {
-                () = stop.stopped() => {}
-                () = forget_others(&authority, &named) => {}
-            }
-        });
-        for list in settings.clone() {
-            let follower = Follower { broker: broker.clone(), list, seats: Arc::clone(&seats), tasks: tasks.clone() };
-            tasks.spawn("revocation list", follower.run());
-        }
-        if count > 0 {
-            tracing::info!(count, "revocation lists are fetched");
-        }
-        Self { broker: broker.clone(), settings, tasks }
+        let configured = watch::Sender::new(configured);
+        let keeper = Keeper {
+            broker: broker.clone(),
+            configured: configured.subscribe(),
+            seats: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
+            tasks: tasks.clone(),
+            followed: HashMap::new(),
+            is_new: true,
+        };
+        tasks.spawn("revocation lists", keeper.run());
+        Self { configured, tasks }
     }
 
-    /// Takes other settings.
-    pub fn renew(&mut self, settings: Vec<RevocationListSettings>) {
-        if settings != self.settings {
-            self.tasks.stop();
-            *self = Self::start(&self.broker, settings);
-        }
+    /// Takes another configuration.
+    pub fn renew(&mut self, configured: Vec<RevocationListSettings>) {
+        self.configured.send_replace(configured);
     }
 
     /// Fetches no more, and waits for what is under way, at most `limit`.
@@ -74,10 +68,96 @@ impl Lists {
     }
 }
 
+/// Keeps who follows a list in step with which there are.
+struct Keeper {
+    broker: Handle,
+    configured: watch::Receiver<Vec<RevocationListSettings>>,
+    seats: Arc<Semaphore>,
+    tasks: Tasks,
+    /// Each list that is followed, with what ends that.
+    followed: HashMap<RevocationListSettings, watch::Sender<()>>,
+    /// Whether nothing was followed yet: an earlier run may have left lists.
+    is_new: bool,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut stop = self.tasks.stop_signal();
+        let mut changes = self.broker.authority().changes();
+        loop {
+            changes.mark_unchanged();
+            let wanted = self.wanted();
+            if self.follow(&wanted).await {
+                tokio::select! {
+                    () = stop.stopped() => return,
+                    () = forget_others(self.broker.authority(), &wanted) => {}
+                }
+            }
+            tokio::select! {
+                () = stop.stopped() => return,
+                _ = self.configured.changed() => {}
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    fn wanted(&mut self) -> Vec<RevocationListSettings> {
+        let mut wanted = self.configured.borrow_and_update().clone();
+        let uploaded = self.broker.authority().fetched_lists();
+        wanted.extend(uploaded.iter().filter_map(of_uploaded));
+        wanted
+    }
+
+    /// Follows these and no others; answers whether they are others than before.
+    async fn follow(&mut self, wanted: &[RevocationListSettings]) -> bool {
+        let mut has_changed = std::mem::take(&mut self.is_new);
+        let gone: Vec<_> = self.followed.extract_if(|list, _| !wanted.contains(list)).collect();
+        for (_, ending) in gone {
+            has_changed = true;
+            ending.send_replace(());
+            // What it was about to take is taken before it is forgotten.
+            ending.closed().await;
+        }
+        for list in wanted {
+            if self.followed.contains_key(list) {
+                continue;
+            }
+            has_changed = true;
+            let ending = watch::Sender::new(());
+            let follower = Follower {
+                broker: self.broker.clone(),
+                list: list.clone(),
+                seats: Arc::clone(&self.seats),
+                tasks: self.tasks.clone(),
+                ended: ending.subscribe(),
+            };
+            self.tasks.spawn("revocation list", follower.run());
+            self.followed.insert(list.clone(), ending);
+        }
+        if has_changed && !wanted.is_empty() {
+            tracing::info!(count = wanted.len(), "revocation lists are fetched");
+        }
+        has_changed
+    }
+}
+
+/// An address was checked when it was taken; one that is none is left out.
+fn of_uploaded(FetchedList { anchor, address }: &FetchedList) -> Option<RevocationListSettings> {
+    Some(RevocationListSettings {
+        tenant: anchor.tenant.clone(),
+        anchor: anchor.der.clone(),
+        name: anchor.name.clone(),
+        place: address.parse().ok()?,
+        refresh: anchor.crl_refresh.map_or(HOUR, Duration::from_secs),
+    })
+}
+
 async fn forget_others(authority: &Authority, named: &[RevocationListSettings]) {
     let still = |tenant: &str, anchor: &str, source: &str| {
         named.iter().any(|list| {
-            list.tenant == tenant && list.place.url() == source && Authority::anchor_id(&list.anchor) == anchor
+            list.tenant == tenant
+                && list.place.url() == source
+                && authority.anchor_id(&list.tenant, &list.anchor) == anchor
         })
     };
     if let Err(fault) = authority.forget_fetched(still).await {
@@ -91,20 +171,25 @@ struct Follower {
     list: RevocationListSettings,
     seats: Arc<Semaphore>,
     tasks: Tasks,
+    /// Told when nobody wants the list any more.
+    ended: watch::Receiver<()>,
 }
 
 impl Follower {
     async fn run(self) {
         let mut stop = self.tasks.stop_signal();
+        let mut ended = self.ended.clone();
         let mut failures = 0_u32;
         loop {
             let fetched = tokio::select! {
                 () = stop.stopped() => return,
+                _ = ended.changed() => return,
                 fetched = self.once() => fetched,
             };
             failures = self.tell(fetched, failures);
             tokio::select! {
                 () = stop.stopped() => return,
+                _ = ended.changed() => return,
                 () = tokio::time::sleep(pause(self.list.refresh, failures)) => {}
             }
         }
@@ -115,9 +200,10 @@ impl Follower {
         let _seat = self.seats.acquire().await.map_err(|closed| closed.to_string())?;
         Counter::CrlFetches.one();
         let bytes = fetch(&self.list.place, &self.tasks).await.map_err(|error| error.to_string())?;
-        let (tenant, anchor) = (&self.list.tenant, Authority::anchor_id(&self.list.anchor));
+        let (authority, tenant) = (self.broker.authority(), &self.list.tenant);
+        let anchor = authority.anchor_id(tenant, &self.list.anchor);
         let source = Some(self.list.place.url());
-        let taken = self.broker.authority().take_crls(&Caller::broker(), tenant, &anchor, &bytes, source).await;
+        let taken = authority.take_crls(&Caller::broker(), tenant, &anchor, &bytes, source).await;
         taken.map(drop).map_err(|fault| fault.to_string())
     }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::ca::armour;
 use crate::ca::authority::{AnchorChange, AnchorView, NewAnchor, Scope};
 use crate::ca::record::{AnchorStatus, Proof, StaleCrlPolicy};
+use crate::control::settings::ListPlace;
 
 use super::super::frame::body::{Json, Path, Query};
 use super::super::frame::caller::CalledBy;
@@ -17,7 +18,7 @@ use super::super::frame::document::Routes;
 use super::super::frame::moment::moment;
 use super::super::frame::operation::Operation;
 use super::super::frame::paging::{Listed, Piece};
-use super::super::frame::problem::Problem;
+use super::super::frame::problem::{Kind, Problem};
 use super::certificate::Certificate;
 use super::connections::{Connection, cut, number_behind};
 use super::{Api, BASE, CONFLICT, IF_MATCH, ONCE, STALE, UNUSABLE};
@@ -80,6 +81,10 @@ struct Anchor {
     auto_registration: bool,
     /// What becomes of devices when its revocation list is out of date.
     stale_crl: StaleCrl,
+    /// Where its revocation lists are fetched, as far as that was said here.
+    crl: Vec<String>,
+    /// Seconds from one good fetch to the next; an hour when absent.
+    crl_refresh_seconds: Option<u64>,
     /// The file that the configuration has it from; then it is read-only here.
     configured: Option<String>,
     /// What stands in the certificate.
@@ -109,6 +114,8 @@ impl From<AnchorView> for Anchor {
                 StaleCrlPolicy::Soft => StaleCrl::Soft,
                 StaleCrlPolicy::Hard => StaleCrl::Hard,
             },
+            crl: row.crl.clone(),
+            crl_refresh_seconds: row.crl_refresh,
             configured,
             certificate: Certificate::from(&*facts),
             pem: armour::certificate_pem(&row.der),
@@ -147,6 +154,14 @@ struct Change {
     auto_registration: Option<bool>,
     /// What becomes of devices when its revocation list is out of date.
     stale_crl: Option<StaleCrl>,
+    /// Where its revocation lists are fetched: `http://` addresses, 16 at most;
+    /// an empty list for nowhere. Lists that came from elsewhere are forgotten.
+    /// Only callers who run the whole broker name any.
+    #[schema(example = json!(["http://pki.example/ca.crl"]))]
+    crl: Option<Vec<String>>,
+    /// Seconds from one good fetch to the next.
+    #[schema(minimum = 1, maximum = 604_800)]
+    crl_refresh_seconds: Option<u64>,
 }
 
 /// A code that proves possession of the anchor's key.
@@ -174,6 +189,8 @@ struct Verification {
     certificate: String,
 }
 
+/// A list is asked for again within a week, as in the configuration.
+const LONGEST_REFRESH: u64 = 7 * 86_400;
 const ALL: &str = "/tenants/{tenant}/anchors";
 const ONE: &str = "/tenants/{tenant}/anchors/{anchor}";
 
@@ -202,7 +219,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
                 Method::PATCH,
                 ONE,
                 "changeAnchor",
-                "Rename, enable, disable an anchor, or leave it for renewal only",
+                "Rename, enable, disable an anchor, leave it for renewal only, or say where its lists are",
             )
             .header(IF_MATCH.0, IF_MATCH.1)
             .takes::<Change>()
@@ -303,10 +320,35 @@ async fn change(
             StaleCrl::Soft => StaleCrlPolicy::Soft,
             StaleCrl::Hard => StaleCrlPolicy::Hard,
         }),
+        crl: change.crl.map(addresses).transpose()?,
+        crl_refresh: change.crl_refresh_seconds.map(refresh).transpose()?,
         if_revision,
     };
     let view = api.broker.authority().change_anchor(&caller, &tenant, &anchor, change).await?;
     Ok((etag(view.row.revision), Json(Anchor::from(view))))
+}
+
+/// Addresses that a broker may ask: over http, since files are the machine's.
+fn addresses(given: Vec<String>) -> Result<Vec<String>, Problem> {
+    for address in &given {
+        let why = match address.parse::<ListPlace>() {
+            Ok(ListPlace::Http { .. }) => continue,
+            Ok(ListPlace::File { .. }) => "files are named in the configuration only",
+            Err(why) => why,
+        };
+        let shown: String = address.chars().take(100).collect();
+        let problem = Problem::in_field(Kind::Invalid, "crl", format!("crl: {shown:?}: {why}"));
+        return Err(problem.but("write addresses such as http://pki.example/ca.crl"));
+    }
+    Ok(given)
+}
+
+fn refresh(seconds: u64) -> Result<u64, Problem> {
+    if (1..=LONGEST_REFRESH).contains(&seconds) {
+        return Ok(seconds);
+    }
+    let message = format!("crl_refresh_seconds is {seconds}; write 1 to {LONGEST_REFRESH}");
+    Err(Problem::in_field(Kind::Invalid, "crl_refresh_seconds", message))
 }
 
 async fn delete(

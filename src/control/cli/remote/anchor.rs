@@ -19,6 +19,7 @@ use super::{Api, Done, ask, put, tenant, text};
   certus anchor add --tenant lab --name root lab-ca.pem
   certus anchor code root                       the CN that proves possession of its key
   certus anchor verify root proof.pem
+  certus anchor set root --crl http://pki.example/ca.crl --stale-crl hard
   certus anchor preview old-root                who a removal would cut off
   certus anchor delete old-root
 
@@ -93,7 +94,9 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Rename it, or change what it says about registration and stale lists.
+    /// Rename it, or change what it says about registration, revocation lists
+    /// and those that are late.
+    #[command(visible_alias = "set")]
     Change {
         /// The anchor.
         anchor: String,
@@ -106,6 +109,18 @@ enum Command {
         /// What becomes of devices when its revocation list is out of date.
         #[arg(long, value_name = "POLICY")]
         stale_crl: Option<StaleCrl>,
+        /// Where a revocation list is fetched, over http; several times for
+        /// several. In place of those that were named before.
+        #[arg(long, value_name = "URL")]
+        crl: Vec<String>,
+        /// Fetch its revocation lists nowhere; those that were fetched are
+        /// forgotten.
+        #[arg(long, conflicts_with = "crl")]
+        no_crl: bool,
+        /// How long after a good fetch the next one comes, such as 30m
+        /// [default: 1h].
+        #[arg(long, value_name = "TIME", value_parser = super::token::lasts)]
+        crl_refresh: Option<u64>,
     },
     /// Show who a removal would cut off.
     Preview {
@@ -146,6 +161,8 @@ const DETAILS: &[Column] = &[
     ("PROVED", "/proved"),
     ("AUTO-REGISTRATION", "/auto_registration"),
     ("STALE CRL", "/stale_crl"),
+    ("CRL", "/crl"),
+    ("CRL REFRESH", "/crl_refresh_seconds"),
     ("CONFIGURED", "/configured"),
     ("SUBJECT", "/certificate/subject"),
     ("ISSUER", "/certificate/issuer"),
@@ -203,7 +220,7 @@ impl Place<'_> {
                 self.warned(anchor, "Leave for renewal only", *yes).await?;
                 self.set(anchor, json!({ "status": "renew_only" })).await
             }
-            Command::Change { anchor, name, auto_registration, stale_crl } => {
+            Command::Change { anchor, name, auto_registration, stale_crl, crl, no_crl, crl_refresh } => {
                 let mut change = json!({});
                 put(&mut change, "name", name.as_deref());
                 put(&mut change, "auto_registration", *auto_registration);
@@ -215,6 +232,8 @@ impl Place<'_> {
                         StaleCrl::Hard => "hard",
                     }),
                 );
+                put(&mut change, "crl", (*no_crl || !crl.is_empty()).then(|| Value::from(crl.clone())));
+                put(&mut change, "crl_refresh_seconds", *crl_refresh);
                 self.set(anchor, change).await
             }
             Command::Preview { anchor } => {

@@ -64,7 +64,8 @@ enum Command {
     },
 }
 
-fn lasts(text: &str) -> Result<u64, String> {
+/// Seconds, of a time such as 12h or 30d.
+pub(super) fn lasts(text: &str) -> Result<u64, String> {
     let seconds = duration(text).map(|lasts| lasts.as_secs()).filter(|seconds| *seconds > 0);
     seconds.ok_or_else(|| String::from("write a number with a unit, such as 12h or 30d"))
 }
