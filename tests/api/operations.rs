@@ -140,7 +140,14 @@ fn a_live_connection_is_seen_and_ended() {
     plane.tenant("acme");
     let place = format!("/api/v1/connections/{}", one["id"]);
     assert_eq!(plane.token("acme", &["admin"]).delete(&place).problem().0, 404, "another tenant's");
-    plane.admin.delete(&place).is(204);
+    assert_eq!(plane.admin.delete(&format!("{place}?why={}", "x".repeat(201))).problem().2.as_deref(), Some("why"));
+    plane.admin.delete(&format!("{place}?why=spare")).is(204);
+    let line = plane.admin.get("/api/v1/audit?action=connection.end").json()["items"][0].clone();
+    assert_eq!((line["object"].clone(), line["tenant"].clone()), (json!("pump1"), json!("lab")));
+    assert_eq!(
+        (line["before"]["connection"].clone(), line["after"]["why"].clone()),
+        (one["id"].clone(), json!("spare"))
+    );
     assert_eq!(client.read(&mut [0; 16]).unwrap_or(0), 0, "the stream ends");
     assert_eq!(plane.admin.delete("/api/v1/connections/none").problem().0, 404);
 }

@@ -31,6 +31,19 @@ pub struct AuditFilter {
     pub until: Option<u64>,
 }
 
+/// Something that was done to what is not kept in rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What kind of thing it is.
+    pub kind: &'static str,
+    /// Which.
+    pub object: String,
+    /// What it was: never a secret.
+    pub before: serde_json::Value,
+    /// What became of it.
+    pub after: serde_json::Value,
+}
+
 impl AuditFilter {
     fn takes(&self, line: &AuditRow) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
@@ -43,6 +56,19 @@ impl AuditFilter {
 }
 
 impl Authority {
+    /// Writes down what `caller` has done, and waits until that lasts.
+    ///
+    /// # Errors
+    /// The store takes nothing.
+    pub async fn note(&self, caller: &Caller, tenant: &str, action: &'static str, note: Note) -> Result<(), Fault> {
+        self.change(caller, action, |draft| {
+            draft.concerns(tenant);
+            draft.note(note);
+            Ok(())
+        })
+        .await
+    }
+
     /// Up to `limit` audit lines behind the key `after`, oldest first, with
     /// the key to go on from.
     ///

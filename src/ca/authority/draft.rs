@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::audit::Note;
 use super::caller::Caller;
 use super::fault::Fault;
 use super::state::{Edit, Kept, Reach, State};
@@ -103,6 +104,12 @@ impl<'d> Draft<'d> {
     pub(super) fn stored<R: Record>(&self, fields: &[&str]) -> Result<Option<R>, Fault> {
         let row = self.store.get(R::TABLE, &R::key_of(fields))?;
         Ok(row.map(|bytes| R::decode(&bytes)).transpose()?)
+    }
+
+    /// Writes an audit line about what no row is kept of.
+    pub(super) fn note(&mut self, Note { kind, object, before, after }: Note) {
+        let line = self.line(kind, object);
+        self.lines.push(AuditRow { before, after, ..line });
     }
 
     /// Writes or takes away the row of a device, which connections write as

@@ -45,7 +45,7 @@ pub use access::{Scope, Scopes, UnknownScope};
 pub use access_tokens::Claims;
 pub use accounts::{AccountChange, NewAccount};
 pub use anchors::{AnchorChange, AnchorView, NewAnchor};
-pub use audit::AuditFilter;
+pub use audit::{AuditFilter, Note};
 pub use caller::Caller;
 pub use certificates::{CERTIFICATE_DAYS, CertificateFilter, NewAgent};
 pub use crls::{FetchedList, MAX_CRL_BYTES};

@@ -3,10 +3,11 @@
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::broker::{ClientFilter, Connected};
-use crate::ca::authority::{Caller, Scope};
+use crate::ca::authority::{Caller, Note, Scope};
 use crate::mqtt::TenantId;
 
 use super::super::frame::body::{Json, Path, Query};
@@ -124,6 +125,18 @@ struct Wanted {
     listener: Option<String>,
 }
 
+/// Why a connection is ended.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Why {
+    /// For the audit, the log, and the client (in MQTT 5.0): 200 bytes at most.
+    #[param(max_length = 200)]
+    why: Option<String>,
+}
+
+/// The longest reason, bytes.
+const LONGEST: usize = 200;
+
 pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
     routes
         .about("connections", "Live MQTT connections.")
@@ -137,6 +150,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         .add(
             Operation::new(Method::DELETE, "/connections/{connection}", "endConnection", "End a live connection")
                 .needs(Scope::ConnectionsWrite)
+                .query::<Why>()
                 .gives_nothing("It was told to end; its will is published."),
             end,
         )
@@ -191,18 +205,36 @@ async fn end(
     State(api): State<Api>,
     CalledBy(caller): CalledBy,
     Path(connection): Path<String>,
+    Query(Why { why }): Query<Why>,
 ) -> Result<StatusCode, Problem> {
     caller.needs_scope(Scope::ConnectionsWrite)?;
+    if why.as_ref().is_some_and(|why| why.len() > LONGEST || why.chars().any(char::is_control)) {
+        let message = format!("why has more than {LONGEST} bytes, or control characters");
+        return Err(Problem::in_field(Kind::Parameter, "why", message));
+    }
     let gone = || Problem::not_found(format!("connection {connection} does not exist"));
     let id: u64 = connection.parse().map_err(|_| gone())?;
     // Whose it is, is known only from the connection itself.
     let found = api.broker.connections(&ClientFilter::default(), id.saturating_sub(1), 1);
     let found = found.into_iter().find(|found| found.id == id).ok_or_else(gone)?;
     caller.needs(Scope::ConnectionsWrite, found.tenant.as_str()).map_err(|_| gone())?;
-    let why = format!("ended by {}", caller.name);
-    if !api.broker.disconnect(id, &why) {
+    let told = match &why {
+        Some(why) => format!("ended by {}: {why}", caller.name),
+        None => format!("ended by {}", caller.name),
+    };
+    if !api.broker.disconnect(id, &told) {
         return Err(gone());
     }
-    tracing::info!(target: "certus::audit", connection = id, caller = &*caller.name, "a connection was ended over the API");
+    let note = Note {
+        kind: "connection",
+        object: found.client_id.as_str().to_owned(),
+        before: json!({
+            "connection": id, "principal": found.principal.to_string(), "address": found.address.to_string(),
+            "listener": found.listener.to_string(), "since": moment_at(found.since),
+        }),
+        after: json!({ "ended": true, "why": why }),
+    };
+    // It has ended, whether or not that can be written down.
+    api.broker.authority().note(&caller, found.tenant.as_str(), "connection.end", note).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -49,6 +49,9 @@ enum Command {
     Disconnect {
         /// Its number, as the list and the log have it.
         id: u64,
+        /// Why: for the audit, the log, and the client in MQTT 5.0.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
     },
 }
 
@@ -79,8 +82,9 @@ pub(in crate::control::cli) fn run(args: &Args) -> Outcome {
                 let query = super::given(&given);
                 show::list(&args.api, &client.all(&["connections"], &query, MOST).await?, COLUMNS);
             }
-            Command::Disconnect { id } => {
-                client.delete(&["connections", &id.to_string()], &[]).await?;
+            Command::Disconnect { id, why } => {
+                let why = super::given(&[("why", why)]);
+                client.delete(&["connections", &id.to_string()], &why).await?;
                 say(format_args!("connection {id} was told to end"));
             }
         }
