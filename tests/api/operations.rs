@@ -98,6 +98,10 @@ fn what_is_taken_back_by_name_is_listed_and_can_be_given_back() {
     assert_eq!(all["items"].as_array().unwrap().len(), 4, "{all}");
     plane.admin.delete(&format!("{path}?target=common_name&value=pump-7")).is(204);
     assert_eq!(plane.admin.delete(&format!("{path}?target=common_name&value=pump-7")).problem().0, 404);
+    // As people write it, which is not as the list has it.
+    plane.admin.delete(&format!("{path}?target=serial&value=0x1AB")).is(204);
+    plane.admin.delete(&format!("{path}?target=fingerprint&value={}", "0F".repeat(32))).is(204);
+    assert_eq!(plane.admin.delete(&format!("{path}?target=serial&value=zz")).problem().2.as_deref(), Some("value"));
     assert_eq!(plane.admin.delete(&format!("{path}?target=colour&value=x")).problem().0, 400);
     let anchors = plane.admin.get("/api/v1/tenants/lab/anchors").json();
     let lists = format!("/api/v1/tenants/lab/anchors/{}/crls", anchors["items"][0]["id"].as_str().unwrap());

@@ -129,7 +129,8 @@ impl Authority {
     }
 
     /// Forgets the lists that were fetched from where `still` says that none
-    /// is fetched any more; it is asked for tenant, anchor and address.
+    /// is fetched any more; it is asked for tenant, anchor and address, and must
+    /// not ask the authority.
     ///
     /// # Errors
     /// The store takes nothing.

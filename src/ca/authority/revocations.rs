@@ -93,9 +93,11 @@ impl Authority {
         anchor: Option<&str>,
     ) -> Result<(), Fault> {
         caller.needs(Scope::RevocationsWrite, tenant)?;
+        let wanted = kept_form(kind, value.to_owned())?;
+        let anchor = anchor.map(|anchor| digits(anchor, 64..=64)).transpose()?.unwrap_or_default();
         self.change(caller, "revocation.delete", |draft| {
             draft.concerns(tenant);
-            let fields = [tenant, kind.as_str(), value, anchor.unwrap_or_default()];
+            let fields = [tenant, kind.as_str(), &wanted, &anchor];
             let row = draft.state.revocations.get(&fields).cloned();
             let row = row.ok_or_else(|| Fault::not_found("revocation", value))?;
             draft.remove(row.as_ref());
@@ -107,11 +109,7 @@ impl Authority {
 
 impl NewRevocation {
     fn row(self, tenant: &str, now: u64) -> Result<RevocationRow, Fault> {
-        let value = match self.kind {
-            RevocationKind::CommonName | RevocationKind::Device => checked_text(self.value)?,
-            RevocationKind::Serial => digits(&self.value, 1..=128)?,
-            RevocationKind::Fingerprint | RevocationKind::Key => digits(&self.value, 64..=64)?,
-        };
+        let value = kept_form(self.kind, self.value)?;
         let anchor = self.anchor.map(|anchor| digits(&anchor, 64..=64)).transpose()?;
         Ok(RevocationRow {
             tenant: tenant.to_owned(),
@@ -123,6 +121,15 @@ impl NewRevocation {
             note: self.note,
             listed: self.listed,
         })
+    }
+}
+
+/// A name in the form in which it is kept, however people write it.
+fn kept_form(kind: RevocationKind, value: String) -> Result<String, Fault> {
+    match kind {
+        RevocationKind::CommonName | RevocationKind::Device => checked_text(value),
+        RevocationKind::Serial => digits(&value, 1..=128),
+        RevocationKind::Fingerprint | RevocationKind::Key => digits(&value, 64..=64),
     }
 }
 

@@ -153,12 +153,10 @@ fn of_uploaded(FetchedList { anchor, address }: &FetchedList) -> Option<Revocati
 }
 
 async fn forget_others(authority: &Authority, named: &[RevocationListSettings]) {
+    let id = |list: &RevocationListSettings| authority.anchor_id(&list.tenant, &list.anchor);
+    let named: Vec<_> = named.iter().map(|list| (list.tenant.as_str(), id(list), list.place.url())).collect();
     let still = |tenant: &str, anchor: &str, source: &str| {
-        named.iter().any(|list| {
-            list.tenant == tenant
-                && list.place.url() == source
-                && authority.anchor_id(&list.tenant, &list.anchor) == anchor
-        })
+        named.iter().any(|(own, id, url)| *own == tenant && id == anchor && *url == source)
     };
     if let Err(fault) = authority.forget_fetched(still).await {
         tracing::error!(%fault, "revocation lists that are not fetched any more could not be forgotten");
