@@ -5,7 +5,7 @@
 //! tokens that are kept (`tokens`). Invariant: the header is compared with the
 //! only one that is ever written, so no token chooses how it is checked.
 //!
-//! The form is two dozen lines for one header, one algorithm and five claims;
+//! The form is two dozen lines for one header, one algorithm and a few claims;
 //! a library would bring the choice that this must not have.
 
 use std::sync::Arc;
@@ -24,6 +24,9 @@ use crate::mqtt::TenantId;
 
 /// `{"alg":"HS256","typ":"JWT"}`
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
+/// When it was given, in milliseconds since 1970: a logout ends what was given
+/// before it, and a second is too coarse for that.
+const MILLIS: &str = "ims";
 /// The longest that is read.
 const LONGEST: usize = 4096;
 
@@ -36,7 +39,15 @@ pub struct Claims {
     pub tenant: String,
     /// What it may do.
     pub scopes: Vec<String>,
+    /// The host name by which the broker was asked: `iss` and `aud`, which
+    /// clients read (thin-edge.io takes its platform's name from there). It
+    /// proves nothing, since any name is served, and is not compared.
+    pub issuer: String,
 }
+
+/// How far a clock may have been set back before a token that was given by it
+/// is not good yet, seconds.
+const LEEWAY: u64 = 60;
 
 impl Authority {
     /// Gives a token that lasts for `lasts`.
@@ -45,10 +56,13 @@ impl Authority {
     /// The key that signs tokens cannot be made or opened.
     pub async fn access_token(&self, claims: &Claims, lasts: Duration) -> Result<Zeroizing<String>, Fault> {
         let key = self.token_key().await?;
-        let now = self.clock.unix_seconds();
+        let millis = self.moment_of(claims);
+        let now = millis / 1000;
         let body = serde_json::json!({
+            "iss": claims.issuer, "aud": claims.issuer,
             "sub": claims.subject, "ten": claims.tenant, "scope": claims.scopes.join(" "),
-            "iat": now, "exp": now.saturating_add(lasts.as_secs()), "jti": random::hex(8)?,
+            "iat": now, "nbf": now, "exp": now.saturating_add(lasts.as_secs()), "jti": random::hex(8)?,
+            MILLIS: millis,
         });
         let signed = format!("{HEADER}.{}", Base64UrlUnpadded::encode_string(body.to_string().as_bytes()));
         let tag = hmac::sign(&key, signed.as_bytes());
@@ -67,9 +81,11 @@ impl Authority {
         let text = |name: &str| claims.get(name)?.as_str();
         let time = |name: &str| claims.get(name)?.as_u64();
         let (subject, tenant) = (text("sub")?, text("ten")?);
-        let ended =
-            self.state().logouts.get(&[tenant, subject]).is_some_and(|row| row.before >= time("iat").unwrap_or(0));
-        if ended || time("exp")? <= self.clock.unix_seconds() || !self.is_still_there(tenant, subject) {
+        let given = time(MILLIS).unwrap_or(time("iat")?.saturating_mul(1000));
+        let ended = self.state().logouts.get(&[tenant, subject]).is_some_and(|row| row.before_millis() >= given);
+        let now = self.clock.unix_seconds();
+        let is_early = time("nbf").is_some_and(|from| from > now.saturating_add(LEEWAY));
+        if ended || is_early || time("exp")? <= now || !self.is_still_there(tenant, subject) {
             return None;
         }
         Some(Caller {
@@ -81,6 +97,15 @@ impl Authority {
         })
     }
 
+    /// Now, and behind the last logout of whom the token is for: one that is
+    /// given in the same millisecond is good.
+    fn moment_of(&self, claims: &Claims) -> u64 {
+        let state = self.state();
+        let logout = state.logouts.get(&[&claims.tenant, &claims.subject]);
+        let now = self.clock.unix_millis();
+        logout.map_or(now, |row| row.before_millis().saturating_add(1).max(now))
+    }
+
     /// Ends all access tokens that the subject was given until now.
     ///
     /// # Errors
@@ -88,8 +113,12 @@ impl Authority {
     pub async fn end_access(&self, caller: &Caller, tenant: &str, subject: &str) -> Result<(), Fault> {
         self.change(caller, "access.end", |draft| {
             draft.concerns(tenant);
-            let before = draft.now / 1000;
-            draft.put(LogoutRow { tenant: tenant.to_owned(), subject: subject.to_owned(), before });
+            draft.put(LogoutRow {
+                tenant: tenant.to_owned(),
+                subject: subject.to_owned(),
+                before: draft.now / 1000,
+                millis: Some(draft.now),
+            });
             Ok(())
         })
         .await

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
@@ -282,7 +283,12 @@ async fn notices_of_an_end_come_once_each_and_none_is_made_up_for() {
 async fn access_tokens_end_with_their_time_their_account_and_a_logout() {
     let house = house();
     house.authority.register_device(&broker(), "mc", device("d1"), 0).await.unwrap();
-    let claims = Claims { subject: "device/d1".into(), tenant: "mc".into(), scopes: vec!["devices:read".into()] };
+    let claims = Claims {
+        subject: "device/d1".into(),
+        tenant: "mc".into(),
+        scopes: vec!["devices:read".into()],
+        issuer: "mc.example".into(),
+    };
     let token = house.authority.access_token(&claims, Duration::from_secs(300)).await.unwrap();
     assert_eq!(token.split('.').count(), 3);
     let caller = house.authority.access(&token).unwrap();
@@ -303,6 +309,21 @@ async fn access_tokens_end_with_their_time_their_account_and_a_logout() {
     assert!(house.authority.access(&token).is_some());
     house.authority.end_access(&broker(), "mc", "device/d1").await.unwrap();
     assert!(house.authority.access(&token).is_none());
+    // Whoever logs in again at once is in, however short the time between.
+    let next = house.authority.access_token(&claims, Duration::from_secs(300)).await.unwrap();
+    assert!(house.authority.access(&next).is_some());
+    let body = next.split('.').nth(1).map(|body| Base64UrlUnpadded::decode_vec(body).unwrap()).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((body["iss"].clone(), body["aud"].clone()), ("mc.example".into(), "mc.example".into()));
+    assert!(body["nbf"].is_u64() && body["nbf"] == body["iat"], "{body}");
+    // A clock that was set back by less than a minute refuses nobody.
+    house.authority.clock().shift_to(1000);
+    let ahead = house.authority.access_token(&claims, Duration::from_secs(300)).await.unwrap();
+    house.authority.clock().shift_to(950);
+    assert!(house.authority.access(&ahead).is_some());
+    house.authority.clock().shift_to(900);
+    assert!(house.authority.access(&ahead).is_none());
+    house.authority.clock().shift_to(0);
     let orphan = Claims { subject: "account/nobody".into(), ..claims };
     let token = house.authority.access_token(&orphan, Duration::from_secs(300)).await.unwrap();
     assert!(house.authority.access(&token).is_none());

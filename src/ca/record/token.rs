@@ -85,6 +85,17 @@ pub struct LogoutRow {
     pub subject: String,
     /// Those that were given until then, in seconds since 1970.
     pub before: u64,
+    /// The same in milliseconds; earlier versions wrote seconds alone.
+    #[serde(default)]
+    pub millis: Option<u64>,
+}
+
+impl LogoutRow {
+    /// Those that were given until then, in milliseconds since 1970.
+    #[must_use]
+    pub fn before_millis(&self) -> u64 {
+        self.millis.unwrap_or(self.before.saturating_mul(1000).saturating_add(999))
+    }
 }
 
 impl Record for LogoutRow {

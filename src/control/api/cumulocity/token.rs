@@ -16,6 +16,7 @@ use super::super::frame::document::Routes;
 use super::super::frame::operation::Operation;
 use super::super::frame::problem::{Kind, Problem};
 use super::Api;
+use super::site::Site;
 
 const CHAIN: &str = "X-Ssl-Cert-Chain";
 
@@ -52,6 +53,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
 async fn give(
     State(api): State<Api>,
     Extension(guest): Extension<Arc<Guest>>,
+    site: Site,
     fields: HeaderMap,
 ) -> Result<Json<Token>, Problem> {
     let broker = &api.broker;
@@ -71,7 +73,12 @@ async fn give(
         let new = NewDevice { id: name.clone(), origin: Origin::Connection, kind: None, name: None, properties: None };
         broker.authority().register_device(&caller, tenant, new, broker.max_devices()).await?;
     }
-    let claims = Claims { subject: format!("device/{name}"), tenant: tenant.to_owned(), scopes: Vec::new() };
+    let claims = Claims {
+        subject: format!("device/{name}"),
+        tenant: tenant.to_owned(),
+        scopes: Vec::new(),
+        issuer: site.name().to_owned(),
+    };
     let lasts = broker.authority().device_token_lifespan(tenant);
     let token = broker.authority().access_token(&claims, lasts).await?.to_string();
     Ok(Json(Token { again: token.clone(), access_token: token }))

@@ -28,6 +28,9 @@ use super::super::frame::problem::{Kind, Problem};
 /// How long a token lasts, as the original's do.
 const LASTS: Duration = Duration::from_secs(1799);
 
+/// A host name is no longer.
+const LONGEST_HOST: usize = 253;
+
 /// What is asked for.
 #[derive(Deserialize)]
 struct Asked {
@@ -70,6 +73,7 @@ async fn token(
         subject: subject_of(&caller),
         tenant: caller.tenant.as_deref().unwrap_or_default().to_owned(),
         scopes,
+        issuer: host(&fields),
     };
     let token = broker.authority().access_token(&claims, LASTS).await?;
     let body = json!({
@@ -77,6 +81,13 @@ async fn token(
         "scope": claims.scopes.join(" "),
     });
     Ok(answer(StatusCode::OK, &body))
+}
+
+/// The name by which the broker was asked, without the port.
+fn host(fields: &HeaderMap) -> String {
+    let host = fields.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    name.map_or(host, |(name, _)| name).chars().take(LONGEST_HOST).collect()
 }
 
 /// Whom the token is given to: it ends with the account.
