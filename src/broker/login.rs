@@ -19,7 +19,8 @@ impl Handle {
     pub async fn check_password(&self, address: IpAddr, hash: Option<&str>, password: Zeroizing<Vec<u8>>) -> Checked {
         let node = &self.node;
         let most = node.settings.load().max_password_checks;
-        node.passwords.check_hash(address, hash.map(Arc::from), password, most, &node.clock).await
+        let memory = self.https.as_ref().map(|door| door.settings().password_memory).unwrap_or_default();
+        node.passwords.check_hash(address, hash.map(Arc::from), password, most, memory, &node.clock).await
     }
 
     /// Checks the password of the bootstrap account: that of `tenant`, or of

@@ -140,6 +140,7 @@ fn https_bounds(https: &HttpsSettings) -> Vec<(&'static str, f64)> {
         ("https.handshake_timeout", https.handshake_timeout.as_secs_f64()),
         ("https.head_timeout", https.head_timeout.as_secs_f64()),
         ("https.request_timeout", https.request_timeout.as_secs_f64()),
+        ("https.password_memory", https.password_memory.as_secs_f64()),
         ("https.write_timeout", https.write_timeout.as_secs_f64()),
         ("https.max_head_bytes", count(https.max_head_bytes)),
         ("https.max_body_bytes", count(https.max_body_bytes)),

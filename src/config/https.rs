@@ -17,6 +17,8 @@ use super::listeners::{default_tenant, networks, origins};
 use super::values::{self, duration, size, whole, word};
 
 const SOME: RangeInclusive<usize> = 1..=1_000_000;
+/// Whoever's password changed elsewhere would stay in for longer.
+const MEMORY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(15 * 60);
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
 /// The listener, unless it is turned off, and where its address stands.
@@ -98,6 +100,7 @@ fn bounds(top: &Reader<'_>) -> HttpsSettings {
         head_timeout: wait("head_timeout", default.head_timeout),
         request_timeout: wait("request_timeout", default.request_timeout),
         write_timeout: wait("write_timeout", default.write_timeout),
+        password_memory: table.read("password_memory", default.password_memory, duration(MEMORY)),
         // The HTTP library reads into a buffer of at least 8 KiB.
         max_head_bytes: table.read("max_head_bytes", default.max_head_bytes, size(8192..=1 << 20)),
         max_body_bytes: bytes("max_body_bytes", default.max_body_bytes),

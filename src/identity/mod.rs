@@ -13,6 +13,7 @@ pub mod crl;
 pub mod fingerprint;
 pub mod policy;
 pub mod principal;
+pub mod proved_passwords;
 pub mod reason;
 pub mod revocation;
 pub mod rule;

@@ -9,6 +9,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -17,7 +18,9 @@ use crate::clock::Clock;
 use crate::identity::credentials::Challenge;
 use crate::identity::lockout::Lockout;
 use crate::identity::password;
+use crate::identity::proved_passwords::ProvedPasswords;
 use crate::shutdown::Tasks;
+use crate::telemetry::metrics::Counter;
 
 /// What came of a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub enum Checked {
 /// Checks passwords on threads of their own.
 pub struct Passwords {
     lockout: Lockout,
+    /// Passwords over HTTPS that were right: each request brings its own.
+    proved: ProvedPasswords,
     /// One check takes a core for some 20 ms and 19 MiB: half of the cores
     /// stay with the clients that are in.
     cores: Semaphore,
@@ -49,21 +54,43 @@ impl Passwords {
     pub fn new(tasks: Tasks) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let cores = Semaphore::new((cores / 2).clamp(1, 8));
-        Self { lockout: Lockout::default(), cores, inside: AtomicUsize::new(0), tasks }
+        Self {
+            lockout: Lockout::default(),
+            proved: ProvedPasswords::default(),
+            cores,
+            inside: AtomicUsize::new(0),
+            tasks,
+        }
     }
 
     /// As `Passwords::check`, for a hash that belongs to no tenant's snapshot;
-    /// without one nobody's is checked, which takes as long and is wrong.
+    /// without one nobody's is checked, which takes as long and is wrong. What
+    /// was right within `memory` is right without a check, since each request
+    /// over HTTPS brings its password: unless the address is locked out, or the
+    /// hash is another one by now.
     pub async fn check_hash(
         &self,
         address: IpAddr,
         hash: Option<Arc<str>>,
         password: Zeroizing<Vec<u8>>,
         most: usize,
+        memory: Duration,
         clock: &Clock,
     ) -> Checked {
+        let mark = hash.as_deref().and_then(|hash| self.proved.mark(hash, &password)).filter(|_| !memory.is_zero());
+        if let Some(mark) = &mark
+            && !self.lockout.is_locked(address, clock.now())
+            && self.proved.knows(mark, clock.now(), memory)
+        {
+            Counter::PasswordsRemembered.one();
+            return Checked::Right;
+        }
         let challenge = Challenge { hash: hash.unwrap_or_else(|| Arc::from(password::STAND_IN)), password };
-        self.check(address, challenge, most, clock).await
+        let checked = self.check(address, challenge, most, clock).await;
+        if let Some(mark) = mark.filter(|_| checked == Checked::Right) {
+            self.proved.remember(mark, clock.now());
+        }
+        checked
     }
 
     /// Compares a password that stands in the configuration as it is with
@@ -165,6 +192,37 @@ mod tests {
         }
         assert_eq!(pool.compare(here, &[b"right"], b"right", &clock), Checked::LockedOut);
         assert_eq!(pool.compare(IpAddr::from([192, 0, 2, 2]), &[], b"", &clock), Checked::Wrong);
+    }
+
+    #[tokio::test]
+    async fn what_was_right_is_taken_again_for_a_while_but_not_from_where_nobody_is_heard() {
+        let (pool, clock) = (Passwords::new(Tasks::new()), Clock::system());
+        let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let Challenge { hash, .. } = challenge("right");
+        let memory = Duration::from_secs(60);
+        let ask = async |address, password: &str, memory, most| {
+            let password = Zeroizing::new(password.as_bytes().to_vec());
+            pool.check_hash(address, Some(Arc::clone(&hash)), password, most, memory, &clock).await
+        };
+        assert_eq!(ask(here, "right", memory, 0).await, Checked::Busy, "nobody may check");
+        assert_eq!(ask(here, "right", memory, 4).await, Checked::Right);
+        assert_eq!(ask(there, "right", memory, 0).await, Checked::Right, "it was not checked again");
+        assert_eq!(ask(here, "right", Duration::ZERO, 0).await, Checked::Busy, "nothing is remembered");
+        assert_eq!(ask(here, "wrong", memory, 0).await, Checked::Busy, "another password is checked");
+        for _ in 0..10 {
+            assert_eq!(ask(here, "wrong", memory, 4).await, Checked::Wrong);
+        }
+        assert_eq!(ask(here, "right", memory, 4).await, Checked::LockedOut);
+        assert_eq!(ask(there, "right", memory, 0).await, Checked::Right);
+        let other = pool.check_hash(
+            there,
+            Some(Arc::from(password::STAND_IN)),
+            Zeroizing::new(b"right".to_vec()),
+            4,
+            memory,
+            &clock,
+        );
+        assert_eq!(other.await, Checked::Wrong, "a new hash is a new password");
     }
 
     #[tokio::test]

@@ -71,6 +71,9 @@ pub struct HttpsSettings {
     pub request_timeout: Duration,
     /// A client must read some of its answer within this time.
     pub write_timeout: Duration,
+    /// How long a password that was right is taken again unchecked; zero =
+    /// never.
+    pub password_memory: Duration,
     /// Bytes of a request's head at most.
     pub max_head_bytes: usize,
     /// Bytes of a request's body at most, where nothing else is said.
@@ -109,6 +112,7 @@ impl Default for HttpsSettings {
             head_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
+            password_memory: Duration::from_secs(60),
             max_head_bytes: 16 * 1024,
             max_body_bytes: 64 * 1024,
             max_csv_bytes: 5 * 1024 * 1024,

@@ -46,6 +46,7 @@ listed! {
         HttpsConnections "certus_https_connections_total" "Connections accepted by the HTTPS listener"
         HttpsShed "certus_https_connections_shed_total" "Connections that the HTTPS listener closed at once because a bound was reached"
         HttpRequestsShed "certus_http_requests_shed_total" "Requests over HTTPS that were answered with 429 because of their address's rate"
+        PasswordsRemembered "certus_passwords_remembered_total" "Passwords over HTTPS that had been right shortly before and were not checked again"
         WebSocketsOpened "certus_websockets_opened_total" "Requests for a WebSocket answered with yes"
         SessionsOpened "certus_sessions_opened_total" "CONNECT packets answered with success"
         SessionsResumed "certus_sessions_resumed_total" "Sessions found present at CONNECT"

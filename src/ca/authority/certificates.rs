@@ -26,6 +26,10 @@ use crate::ca::subject::Subject;
 
 /// Lifetime of agents' and devices' certificates, days (MC-AGT-06).
 pub const CERTIFICATE_DAYS: u32 = 365;
+/// Certificates that are read at once.
+const PIECE: usize = 200;
+/// Certificates that one question looks at; whoever wants the rest goes on.
+const LOOKED_AT: usize = 100 * PIECE;
 /// A CN holds no more (RFC 5280, ub-common-name).
 const COMMON_NAME: usize = 64;
 
@@ -204,8 +208,11 @@ impl Authority {
         self.sign(draft, tenant, &wish)
     }
 
-    /// Up to `limit` certificates behind the one named `after`, in the order
-    /// of their making.
+    /// Up to `limit` certificates that `filter` takes, behind the one named
+    /// `after` and in the order of their making, with the name to go on behind
+    /// if there may be more. A piece may hold fewer than there are: one question
+    /// looks at a bounded number of rows. It reads the store: not for a thread
+    /// that others wait for.
     ///
     /// # Errors
     /// The caller may not see them.
@@ -216,23 +223,30 @@ impl Authority {
         filter: &CertificateFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<CertificateRow>, Fault> {
+    ) -> Result<(Vec<CertificateRow>, Option<String>), Fault> {
         caller.needs(Scope::CertificatesRead, tenant)?;
         let prefix = CertificateRow::prefix_of(&[tenant]);
-        let mut at = after.map(|id| CertificateRow::key_of(&[tenant, id]));
+        let mut last = after.map(str::to_owned);
         let mut found = Vec::new();
-        while found.len() < limit {
-            let rows = self.store.scan(CertificateRow::TABLE, &prefix, at.as_deref(), 200)?;
-            let Some(last) = rows.last() else { break };
-            at = Some(last.key.clone());
+        for _ in 0..LOOKED_AT / PIECE {
+            let at = last.as_deref().map(|id| CertificateRow::key_of(&[tenant, id]));
+            let rows = self.store.scan(CertificateRow::TABLE, &prefix, at.as_deref(), PIECE)?;
+            let is_end = rows.len() < PIECE;
             for row in &rows {
+                if found.len() == limit {
+                    return Ok((found, last));
+                }
                 let row = CertificateRow::decode(&row.value)?;
-                if filter.takes(&row) && found.len() < limit {
+                last = Some(row.id.clone());
+                if filter.takes(&row) {
                     found.push(row);
                 }
             }
+            if is_end {
+                return Ok((found, None));
+            }
         }
-        Ok(found)
+        Ok((found, last))
     }
 
     /// How many certificates there are.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ca::armour::certificate_pem;
-use crate::ca::authority::{CertificateFilter, NewAgent, Scope};
+use crate::ca::authority::{Authority, Caller, CertificateFilter, NewAgent, Scope};
 use crate::ca::keypair::{KeyType, PrivateKey};
 use crate::ca::record::{CertificateRow, CertificateUse};
 
@@ -160,12 +160,32 @@ async fn list(
     Query(query): Query<Wanted>,
 ) -> Result<Response, Problem> {
     let tenant = tenant_of(&caller)?;
-    let filter = CertificateFilter { used_for: Some(CertificateUse::Agent), ..CertificateFilter::default() };
-    let authority = api.broker.authority();
-    let now = authority.clock().unix_millis();
-    let rows = authority.certificates(&caller, &tenant, &filter, None, MOST)?;
-    let page = query.cut(rows.iter().map(|row| AgentCertificate::new(row, now)).collect(), &SORTS)?;
+    let (broker, place) = (api.broker.clone(), tenant.clone());
+    // All of them are read and sorted: nothing for a thread that others wait for.
+    let page = api.tasks.blocking("agents", move || cut(broker.authority(), &caller, &place, &query)).await;
+    let page = page.ok_or_else(|| Problem::new(Kind::Unavailable, "the list could not be read"))??;
     Ok(Json(shaped(&api.broker, &tenant, page)).into_response())
+}
+
+/// The page that is wanted of all agents.
+fn cut(
+    authority: &Authority,
+    caller: &Caller,
+    tenant: &str,
+    wanted: &Wanted,
+) -> Result<Page<AgentCertificate>, Problem> {
+    let filter = CertificateFilter { used_for: Some(CertificateUse::Agent), ..CertificateFilter::default() };
+    let now = authority.clock().unix_millis();
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let left = MOST - all.len();
+        let (rows, next) = authority.certificates(caller, tenant, &filter, after.as_deref(), left)?;
+        all.extend(rows.iter().map(|row| AgentCertificate::new(row, now)));
+        after = next.filter(|_| all.len() < MOST);
+        if after.is_none() {
+            return wanted.cut(all, &SORTS);
+        }
+    }
 }
 
 async fn one(

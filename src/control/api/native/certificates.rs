@@ -204,7 +204,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         .add(
             read(ALL, "listCertificates", "List issued certificates, the oldest first")
                 .query::<Wanted>()
-                .lists::<Issued>("A piece of the list."),
+                .lists::<Issued>("A piece of the list; with a filter it may be short although more follows."),
             list,
         )
         .add(
@@ -274,11 +274,11 @@ async fn list(
         common_name: wanted.common_name,
         revoked: wanted.revoked.unwrap_or_default(),
     };
-    let mut rows = api.broker.authority().certificates(&caller, &tenant, &filter, after.as_deref(), limit + 1)?;
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| has_more).map(|last| cursor(&last.id));
-    Ok(Json(Listed { items: rows.iter().map(Issued::from).collect(), next }))
+    let (broker, place) = (api.broker.clone(), tenant.clone());
+    let read = move || broker.authority().certificates(&caller, &place, &filter, after.as_deref(), limit);
+    let read = api.tasks.blocking("certificates", read).await;
+    let (rows, next) = read.ok_or_else(|| Problem::new(Kind::Unavailable, "the list could not be read"))??;
+    Ok(Json(Listed { items: rows.iter().map(Issued::from).collect(), next: next.as_deref().map(cursor) }))
 }
 
 async fn enrol(

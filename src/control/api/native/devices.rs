@@ -241,7 +241,7 @@ fn counted(broker: &Handle, tenant: &str, view: DeviceView) -> Device {
 }
 
 async fn list(
-    State(Api { broker, .. }): State<Api>,
+    State(Api { broker, tasks, .. }): State<Api>,
     CalledBy(caller): CalledBy,
     Path(tenant): Path<String>,
     Query(wanted): Query<Wanted>,
@@ -249,7 +249,10 @@ async fn list(
     let filter = wanted.filter()?;
     let piece = Piece { limit: wanted.limit, after: wanted.after };
     let (limit, after) = (piece.limit()?, piece.after()?);
-    let (found, next) = broker.authority().devices(&caller, &tenant, &filter, after.as_deref(), limit)?;
+    let (reader, place) = (broker.clone(), tenant.clone());
+    let read = move || reader.authority().devices(&caller, &place, &filter, after.as_deref(), limit);
+    let read = tasks.blocking("devices", read).await;
+    let (found, next) = read.ok_or_else(|| Problem::new(Kind::Unavailable, "the list could not be read"))??;
     let names: BTreeSet<String> = found.iter().map(|view| view.id.clone()).collect();
     let counts = broker.count_by_device(&TenantId::new(&tenant), &names);
     let show = |view: DeviceView| {
