@@ -87,6 +87,10 @@ pub struct Settings {
     pub tenants: Vec<TenantSettings>,
     /// How long acknowledged messages last.
     pub durability: Durability,
+    /// The file with the key that seals private keys at rest. Without it the
+    /// environment, a credential of systemd, or a key of its own beside the
+    /// store.
+    pub sealing_key_file: Option<PathBuf>,
     /// A debug build's store double, as a specification such as `late:5ms`.
     pub slow_store: Option<String>,
 }
@@ -221,7 +225,7 @@ fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Brok
     let (authority, snapshot) = Authority::open(
         Arc::clone(&storage.store),
         clock.clone(),
-        storage::sealing_key(&settings.durability)?,
+        storage::sealing_key(&settings)?,
         &settings.tenants,
     )?;
     check_tenants(&settings, &snapshot)?;

@@ -28,14 +28,17 @@ pub enum Durability {
     },
 }
 
-/// The key that seals what the store holds of private keys. It lies beside the
-/// store; one for a store in memory lasts as long as that.
-pub(super) fn sealing_key(durability: &Durability) -> Result<SealingKey, SealError> {
-    match durability {
+/// The key that seals what the store holds of private keys, from where the
+/// settings or the environment say, else from beside the store; one for a
+/// store in memory lasts as long as that.
+pub(super) fn sealing_key(settings: &Settings) -> Result<SealingKey, SealError> {
+    match &settings.durability {
         Durability::Memory => SealingKey::random(),
         Durability::Disk { directory, .. } => {
             let state_dir = directory.parent().unwrap_or(directory).to_owned();
-            Ok(seal::Sources::of_this_process(None, state_dir).load()?.0)
+            let (key, origin) = seal::Sources::of_this_process(settings.sealing_key_file.clone(), state_dir).load()?;
+            tracing::info!(key = %key.id(), from = %origin, "private keys at rest are sealed");
+            Ok(key)
         }
     }
 }

@@ -161,6 +161,7 @@ fn read<'a>(
     let top = Reader::top(scope, document);
     let certs_dir = top.read("certs_dir", PathBuf::from("certs"), values::path);
     let state_dir = top.read("state_dir", PathBuf::from("data"), values::path);
+    let sealing_key_file = top.read("sealing_key_file", None, |given| values::path(given).map(Some));
     let test_clock = top.read("test_clock", None, |given| values::path(given).map(Some));
     let worker_threads = top.read("worker_threads", 0, values::whole(0..=1024));
     let (log_level, log_format) = log(&top);
@@ -188,7 +189,17 @@ fn read<'a>(
     let plan = Plan { certs_dir, durability: durability.clone(), server, devices, server_names, accounts };
     let made_at_start = prepared(scope, &plan, prepare);
     let (tenants, revocation_lists) = anchors::read(scope, entries, &plan.certs_dir, &made_at_start);
-    let broker = broker::Settings { listeners, https, server_tls, net, delivery, tenants, durability, slow_store };
+    let broker = broker::Settings {
+        listeners,
+        https,
+        server_tls,
+        net,
+        delivery,
+        tenants,
+        durability,
+        sealing_key_file,
+        slow_store,
+    };
     let certs_dir = plan.certs_dir;
     Config {
         broker,

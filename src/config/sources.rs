@@ -14,7 +14,8 @@ const PREFIX: &str = "CERTUS_";
 
 /// Variables of ours that stand for no key: they choose the file, or belong to
 /// the clients of the command line.
-const NO_KEYS: [&str; 5] = ["CERTUS_CA", "CERTUS_CONFIG", "CERTUS_PASSWORD", "CERTUS_TOKEN", "CERTUS_URL"];
+const NO_KEYS: [&str; 6] =
+    ["CERTUS_CA", "CERTUS_CONFIG", "CERTUS_PASSWORD", "CERTUS_SEALING_KEY", "CERTUS_TOKEN", "CERTUS_URL"];
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "config.toml";

@@ -50,6 +50,7 @@ fn the_commented_keys_of_the_shipped_file_show_true_values() {
     let optional = [
         "test_clock",
         "slow_store",
+        "sealing_key_file",
         "domain",
         "bootstrap_password",
         "name",

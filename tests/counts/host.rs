@@ -89,6 +89,7 @@ fn settings(directory: &Path) -> Settings {
         delivery: certus::delivery::Settings::default(),
         tenants: vec![tenant],
         durability: Durability::Memory,
+        sealing_key_file: None,
         slow_store: None,
         https: None,
     }

@@ -89,6 +89,23 @@ def run(t):
     (newer.state / "store" / "format").write_text("letters\n")
     refused(newer, r"not a store of certus", "a directory that is no store")
 
+    keyless = spoiled("keyless")
+    keyless.file.write_text(f'sealing_key_file = "{t.home}/sealing.key"\n' + config)
+    refused(keyless, r"sealing key.*sealing\.key: it cannot be read", "a key for keys at rest that is not where it was said to be")
+    (t.home / "sealing.key").write_text("5e" * 32)
+    (t.home / "sealing.key").chmod(0o644)
+    refused(keyless, r"sealing\.key.*0?644", "one that everybody may read")
+    (t.home / "sealing.key").chmod(0o600)
+    keyless.start()
+    t.check(keyless.said(rf"private keys at rest are sealed key=\S+ from={t.home}/sealing.key", 0) and not (keyless.state / "sealing.key").exists(), "a good one is taken, and no other one made")
+    keyless.stop()
+    keyless.file.write_text(config)
+    keyless.env["CERTUS_SEALING_KEY"] = "5e" * 32
+    keyless.start()
+    t.check(keyless.said(r"are sealed key=\S+ from=CERTUS_SEALING_KEY", 0), "or one of the environment")
+    t.check(not any("CERTUS_SEALING_KEY stands for no key" in line for line in keyless.log()), "which is not taken for a mistake")
+    keyless.stop()
+
     absent = t.certus(config, start=False, home="absent")
     absent.file.unlink()
     refused(absent, r"config\.toml", "a named file that is not there", (2,))

@@ -63,6 +63,7 @@ impl Running {
             delivery: delivery::Settings::default(),
             tenants: vec![TenantSettings::new(tenant, Profile::Open)],
             durability: Durability::Memory,
+            sealing_key_file: None,
             slow_store: slow_store.map(str::to_owned),
             https: None,
         };

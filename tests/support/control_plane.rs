@@ -120,6 +120,7 @@ fn settings(files: &tempfile::TempDir) -> broker::Settings {
         delivery: delivery::Settings::default(),
         tenants: vec![lab],
         durability: Durability::Memory,
+        sealing_key_file: None,
         slow_store: None,
     }
 }

@@ -213,6 +213,7 @@ fn is_place_kept(old: &Config, new: &Config) -> bool {
 fn later(old: &Config, new: &Config) {
     let changes = [
         ("worker_threads", old.worker_threads != new.worker_threads),
+        ("sealing_key_file", old.broker.sealing_key_file != new.broker.sealing_key_file),
         ("log.format", old.log_format != new.log_format),
         ("test_clock", old.test_clock != new.test_clock),
         ("mail and webhook", old.notices != new.notices),

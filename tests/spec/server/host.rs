@@ -67,6 +67,7 @@ impl Host {
             delivery: delivery::Settings::default(),
             tenants: vec![TenantSettings::new(tenant, Profile::Open)],
             durability: Durability::Memory,
+            sealing_key_file: None,
             slow_store: None,
             https: None,
         };
