@@ -62,6 +62,10 @@ fn an_account_logs_in_by_its_password_until_it_is_switched_off() {
     let new = json!({ "name": "ada", "password": "correct horse", "role": "application", "scopes": ["auditor"] });
     let made = plane.admin.post("/api/v1/tenants/lab/accounts", &new).is(201);
     assert!(!made.text.contains("horse") && !made.text.contains("argon2"), "{made:?}");
+    let seen = plane.admin.get(made.field("location")).is(200);
+    assert_eq!((seen.field("etag"), seen.json()["name"].clone()), (made.field("etag"), json!("ada")));
+    assert!(!seen.text.contains("argon2"), "{seen:?}");
+    assert_eq!(plane.admin.get("/api/v1/tenants/lab/accounts/nobody").problem().0, 404);
     let ada = plane.anyone.basic("lab/ada", "correct horse");
     ada.get("/api/v1/tenants/lab").is(200);
     // The listener's own tenant needs no name.

@@ -108,6 +108,14 @@ def certificates(t, certus, broker):
     t.check(raw.ended_within(1.5), "and its connection ends")
     t.matches(certus("cert", "list", "--revoked"), "oven +device .*Z +2", "as the list says")
 
+    token = certus("token", "enrol", "kettle", "--tenant", "lab", "--lasts", "1h").removeprefix("0 ").strip()
+    kettle, csr = Pair(t.home, "kettle"), t.home / "kettle.csr"
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", kettle.key, "-subj", "/CN=kettle", "-out", csr)
+    enrol = ["curl", "-sS", "--cacert", broker.ca, "-u", f"kettle:{token}", "-H", "Content-Type: application/pkcs10", "--data-binary", f"@{csr}",
+             "-o", t.home / "kettle.p7", "-w", "%{http_code}", f"https://localhost:{broker.https}/.well-known/est/lab/simpleenroll"]
+    t.ok(t.sh(*enrol)[1], "200", "a token of enrolment gets a device its first certificate")
+    t.ok(t.sh(*enrol)[1], "401", "once")
+
     # With keys that the broker makes, tells once and does not keep.
     mixer = Pair(t.home, "mixer")
     t.matches(certus("cert", "issue", "mixer", "--key-type", "p384", "--key-out", mixer.key, "--out", mixer.cert), "^0 private key written to .*certificate .* for mixer written", "a certificate with a new key")
@@ -183,6 +191,13 @@ def callers(t, certus, broker, anchor):
     t.matches(certus("account", "disable", "reader", "--tenant", "lab"), "^2 .*--yes", "it is disabled only by who is sure")
     t.matches(certus("account", "disable", "reader", "--tenant", "lab", "--yes"), "^0 .*disabled", "it is disabled")
     t.matches(certus("account", "list", "--tenant", "lab"), "reader +application +no", "and listed so")
+    t.matches(certus("account", "show", "reader", "--tenant", "lab"), "^0 name +reader.*enabled +no", "and shown so")
+    t.matches(certus("account", "enable", "reader", "--tenant", "lab"), "^0 .*enabled", "it is enabled")
+    (t.home / "secret").write_text("another one\n")
+    t.matches(certus("account", "passwd", "reader", "--tenant", "lab", "--password-file", t.home / "secret"), "^0 ", "and given another password, from a file")
+    t.matches(certus("account", "change", "reader", "--tenant", "lab", "--scope", "auditor"), "^0 ", "and scopes")
+    t.ok([one["scopes"] for one in certus.json("account", "list", "--tenant", "lab")], [["auditor"]], "as the list says")
+    t.check(not any(word in line for line in broker.log() for word in ("another one", "long enough")), "no password is logged")
     t.matches(certus("account", "delete", "reader", "--tenant", "lab", "--yes"), "^0 ", "and deleted")
 
     said = certus("token", "issue", "--tenant", "lab", "--scope", "auditor", "--name", "looks", "--lasts", "1h")
@@ -195,6 +210,10 @@ def callers(t, certus, broker, anchor):
     t.matches(auditor("anchor", "list"), "^1 .*token.*(not known|ended)", "and is then refused")
     t.matches(certus("token", "issue", "--tenant", "acme7", "--scope", "mcmqtt.admin"), "^1 .*acme7", "there is no such tenant")
     t.matches(certus("tenant", "add", "acme7", "--profile", "mindconnect"), "^0 ", "until it is made")
+    t.matches(certus("tenant", "change", "acme7", "--domain", "acme7.example"), "^0 .*meant by acme7.example", "it gets a server name")
+    t.matches(certus("tenant", "show", "acme7"), "^0 name +acme7.*profile +mindconnect.*domain +acme7.example", "as is shown")
+    t.ok(certus.json("tenant", "set", "acme7", "--domain", "")["domain"], None, "and loses it")
+    t.matches(certus("tenant", "list"), "^0 NAME.*acme7 +mindconnect.*lab +open", "tenants are listed")
     t.matches(certus("token", "issue", "--tenant", "acme7", "--scope", "mcmqtt.admin"), "^0 certus_", "by the platform's own scope")
     t.matches(certus("anchor", "list"), "^2 .*--tenant.*acme7, lab", "of two tenants one must be named")
     t.matches(certus("tenant", "disable", "acme7", "--yes"), "^0 .*disabled", "a tenant is disabled")
@@ -202,7 +221,27 @@ def callers(t, certus, broker, anchor):
     t.matches(certus("tenant", "delete", "acme7", "--yes"), "^0 ", "and is gone")
 
 
+def words(t):
+    """Help and completions know every noun and verb; exit codes are documented, and kept."""
+    nouns = {"tenant": "list add show change enable disable delete", "anchor": "list add show code verify enable disable renew-only change preview delete",
+             "cert": "new server list show issue renew revoke", "device": "list show add enable disable remove",
+             "account": "list add show passwd change enable disable delete", "token": "list issue enrol delete recover",
+             "connections": "list disconnect", "revoke": "", "refusals": "", "audit": "", "explain": ""}
+    code, completions = t.sh(t.binary, "completions", "bash")
+    t.ok(code, 0, "completions are written")
+    for noun, verbs in nouns.items():
+        code, said = t.sh(t.binary, noun, "--help")
+        missing = [verb for verb in verbs.split() if f"  {verb}" not in said]
+        t.check(code == 0 and not missing and "Example" in said or noun in ("cert",), f"{noun}: help names every verb, and has examples", (missing, said[-300:]))
+        t.check(all(f"certus__subcmd__{noun}__subcmd__{verb}".replace("-", "__subcmd__") in completions for verb in verbs.split()), f"{noun}: completions know every verb")
+        for verb in verbs.split():
+            t.ok(t.sh(t.binary, noun, verb, "--help")[0], 0, f"{noun} {verb} --help")
+    t.matches("%s %s" % t.sh(t.binary, "--help"), "^0 .*Exit codes: 0 done, 1 it did not work, 2 ", "exit codes are documented")
+    t.ok(t.sh(t.binary, "device", "fly")[0], 2, "a verb that there is none of")
+
+
 def run(t):
+    words(t)
     broker = t.certus(tenant("lab", "open"))
     certus = CommandLine(t, broker, first_token(broker))
     anchor, lamp = rotation(t, certus, broker)

@@ -102,6 +102,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         .about("accounts", "Accounts: names with passwords, of a tenant or of the whole broker.")
         .add(described(Method::GET, OF_TENANT[0], "listAccounts", "List the accounts of a tenant"), list)
         .add(described(Method::POST, OF_TENANT[0], "createAccount", "Make an account of a tenant"), create)
+        .add(described(Method::GET, OF_TENANT[1], "getAccount", "Look at an account of a tenant"), one)
         .add(described(Method::PATCH, OF_TENANT[1], "changeAccount", "Change an account of a tenant"), change)
         .add(described(Method::DELETE, OF_TENANT[1], "deleteAccount", "Delete an account of a tenant"), delete);
     routes
@@ -112,6 +113,10 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         .add(
             described(Method::POST, OF_BROKER[0], "createBrokerAccount", "Make an account of the whole broker"),
             create_all,
+        )
+        .add(
+            described(Method::GET, OF_BROKER[1], "getBrokerAccount", "Look at an account of the whole broker"),
+            one_all,
         )
         .add(
             described(Method::PATCH, OF_BROKER[1], "changeBrokerAccount", "Change an account of the whole broker"),
@@ -140,6 +145,9 @@ fn described(method: Method, path: &'static str, id: &'static str, summary: &'st
             .gives::<Account>(StatusCode::OK, "It is changed.")
             .refuses(&[CONFLICT, STALE]),
         Method::DELETE => operation.needs(write).gives_nothing("It is gone.").refuses(&[CONFLICT]),
+        _ if path.ends_with("{account}") => {
+            operation.needs(Scope::AccountsRead).gives::<Account>(StatusCode::OK, "The account, without its password.")
+        }
         _ => operation.needs(Scope::AccountsRead).query::<Piece>().lists::<Account>("A piece of the list."),
     }
 }
@@ -179,6 +187,22 @@ async fn create_all(
     Json(new): Json<Create>,
 ) -> Result<impl IntoResponse, Problem> {
     api.create_account(&caller, BROKER, new).await
+}
+
+async fn one(
+    State(api): State<Api>,
+    CalledBy(caller): CalledBy,
+    Path((tenant, account)): Path<(String, String)>,
+) -> Result<impl IntoResponse, Problem> {
+    api.one_account(&caller, &tenant, &account)
+}
+
+async fn one_all(
+    State(api): State<Api>,
+    CalledBy(caller): CalledBy,
+    Path(account): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    api.one_account(&caller, BROKER, &account)
 }
 
 async fn change(
@@ -223,6 +247,13 @@ impl Api {
     fn list_accounts(&self, caller: &Caller, tenant: &str, piece: &Piece) -> Result<Json<Listed<Account>>, Problem> {
         let all = self.broker.authority().accounts(caller, tenant)?;
         Ok(Json(piece.cut(all, |row| row.name.clone(), Account::from)?))
+    }
+
+    fn one_account(&self, caller: &Caller, tenant: &str, name: &str) -> Result<impl IntoResponse + use<>, Problem> {
+        let all = self.broker.authority().accounts(caller, tenant)?;
+        let row = all.into_iter().find(|row| row.name == name);
+        let row = row.ok_or_else(|| Problem::not_found(format!("account {name} does not exist")))?;
+        Ok((etag(row.revision), Json(Account::from(row))))
     }
 
     async fn create_account(

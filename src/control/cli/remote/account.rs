@@ -72,6 +72,11 @@ enum Command {
         #[arg(long, value_name = "SCOPE")]
         scope: Vec<String>,
     },
+    /// Look at one.
+    Show {
+        /// The account.
+        name: String,
+    },
     /// Take its password again.
     Enable {
         /// The account.
@@ -121,6 +126,10 @@ async fn work(client: &Client, Args { command, tenant, api }: &Args) -> Done {
             });
             let made = client.post(&all, Content::Json(body)).await?;
             show::done(api, &made, &format!("account {name} ({role}) made"));
+            return Ok(());
+        }
+        Command::Show { name } => {
+            show::one(api, &client.get(&of(name), &[]).await?, COLUMNS);
             return Ok(());
         }
         Command::Delete { name, yes } => {

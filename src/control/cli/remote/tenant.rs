@@ -40,6 +40,20 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         domain: Option<String>,
     },
+    /// Look at one.
+    Show {
+        /// The tenant.
+        name: String,
+    },
+    /// Change the server name under which clients mean it.
+    #[command(visible_alias = "set")]
+    Change {
+        /// The tenant.
+        name: String,
+        /// The TLS server name; "" for none.
+        #[arg(long, value_name = "NAME")]
+        domain: String,
+    },
     /// Let its clients connect.
     Enable {
         /// The tenant.
@@ -84,6 +98,16 @@ async fn work(client: &Client, Args { command, api }: &Args) -> Done {
             put(&mut body, "domain", domain.as_deref());
             let made = client.post(&["tenants"], Content::Json(body)).await?;
             show::done(api, &made, &format!("tenant {} ({profile}) made", text(&made, "id")));
+        }
+        Command::Show { name } => show::one(api, &client.get(&["tenants", name], &[]).await?, COLUMNS),
+        Command::Change { name, domain } => {
+            let domain = Some(domain.as_str()).filter(|domain| !domain.is_empty());
+            let now = client.patch(&["tenants", name], json!({ "domain": domain })).await?;
+            let words = match domain {
+                Some(domain) => format!("tenant {name} is meant by {domain}"),
+                None => format!("tenant {name} has no server name"),
+            };
+            show::done(api, &now, &words);
         }
         Command::Enable { name } => set(client, api, name, true).await?,
         Command::Disable { name, yes } => {

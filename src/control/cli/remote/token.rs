@@ -12,13 +12,14 @@ use crate::config::duration;
 use super::super::{Outcome, recover, say, settings};
 use super::client::{Content, MOST};
 use super::show::{self, Column};
-use super::{Api, ask, put, scopes, text};
+use super::{Api, ask, put, scopes, tenant, text};
 
 /// Arguments of `token`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   certus token issue --scope auditor --name nightly-report --lasts 30d
   certus token issue --tenant acme7 --scope mcmqtt.admin > token
+  certus token enrol pump-8 --tenant lab > pump-8.token    for its first certificate over EST
   certus token delete 5b1e7f0c9a3d2e41
   certus token recover                     for whoever lost the last one: the broker must not run
 
@@ -46,6 +47,15 @@ enum Command {
         #[arg(long, value_name = "NAME", default_value = "command line")]
         name: String,
         /// For how long, such as 12h or 30d [default: for ever].
+        #[arg(long, value_name = "DURATION", value_parser = lasts)]
+        lasts: Option<u64>,
+    },
+    /// Make one with which a device gets its first certificate over EST, once,
+    /// and print it.
+    Enrol {
+        /// The device: the CN of its certificate.
+        device: String,
+        /// For how long, such as 12h, a month at most [default: 1d].
         #[arg(long, value_name = "DURATION", value_parser = lasts)]
         lasts: Option<u64>,
     },
@@ -90,6 +100,13 @@ pub(in crate::control::cli) fn run(args: &Args) -> Outcome {
                 put(&mut body, "lasts_seconds", *lasts);
                 let made = client.post(path, Content::Json(body)).await?;
                 // Alone in its line, so that a shell can catch it.
+                show::done(&args.api, &made, text(&made, "token"));
+            }
+            Command::Enrol { device, lasts } => {
+                let tenant = tenant(client, args.tenant.as_deref()).await?;
+                let mut body = json!({ "device": device });
+                put(&mut body, "lasts_seconds", *lasts);
+                let made = client.post(&["tenants", &tenant, "enrolment-tokens"], Content::Json(body)).await?;
                 show::done(&args.api, &made, text(&made, "token"));
             }
             Command::Delete { id, yes } => {
