@@ -20,6 +20,7 @@ mod draft;
 mod durable;
 mod explanation;
 mod fault;
+mod holders;
 mod issuing;
 mod keys;
 mod listed;

@@ -13,9 +13,8 @@ use super::caller::Caller;
 use super::draft::Draft;
 use super::fault::{Fault, Kind};
 use super::notices::Notice;
-use super::state::each;
-use super::{Authority, random};
-use crate::ca::record::{AccountRow, CertificateRow, CertificateUse, RequestRow, RequestStatus};
+use super::{Authority, holders, random};
+use crate::ca::record::{AccountRow, CertificateRow, RequestRow, RequestStatus};
 use crate::ca::request::Request;
 use crate::identity::switch::{Profile, Role};
 
@@ -137,6 +136,7 @@ impl Authority {
             certificate.owner = Some(old.email.clone());
             certificate.account = Some(account.name.clone());
             draft.store_row(&certificate, None);
+            holders::note(draft, &certificate)?;
             let request =
                 RequestRow { status: RequestStatus::Issued, certificate: Some(certificate.id.clone()), ..old.clone() };
             draft.put(request.clone());
@@ -220,18 +220,10 @@ fn account_of(
 /// The account of an earlier grant to the same holder, without the
 /// certificates that ended or were taken back.
 fn earlier_account(draft: &Draft<'_>, request: &RequestRow) -> Result<Option<AccountRow>, Fault> {
-    let (mut earlier, mut alive) = (None, Vec::new());
-    each::<CertificateRow, Fault>(draft.store, &[&request.tenant], |row| {
-        let is_same = row.used_for == CertificateUse::Grant
-            && row.owner.as_deref() == Some(&request.email)
-            && row.name == request.organization
-            && row.revoked_at.is_none();
-        if is_same {
-            alive.extend((row.not_after > draft.now).then(|| random::sha256_hex(&row.der)));
-            earlier = row.account;
-        }
-        Ok(())
-    })?;
+    let grants = holders::grants_of(draft, &request.tenant, &request.organization, &request.email)?;
+    let is_alive = |row: &&CertificateRow| row.not_after > draft.now;
+    let alive: Vec<String> = grants.iter().filter(is_alive).map(|row| random::sha256_hex(&row.der)).collect();
+    let earlier = grants.last().and_then(|row| row.account.clone());
     let account = earlier.and_then(|name| draft.state.accounts.get(&[&request.tenant, &name]));
     Ok(account.map(|account| {
         let mut account = account.as_ref().clone();

@@ -100,3 +100,30 @@ impl Record for CertificateName {
         serde_json::Value::Null
     }
 }
+
+/// The grants of one company under one address, so that they are found without
+/// looking through all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantHolder {
+    /// Whose it is.
+    pub tenant: String,
+    /// SHA-256 of company and address; empty in the row that says that all
+    /// holders of the tenant have one.
+    pub holder: String,
+    /// The certificates, oldest first, those that were taken back among them.
+    pub certificates: Vec<String>,
+}
+
+impl Record for GrantHolder {
+    const TABLE: Table = Table::IssuedCertificates;
+    const KIND: u8 = b'g';
+    const NAME: &'static str = "grant holder";
+
+    fn key_fields(&self) -> Vec<&str> {
+        vec![&self.tenant, &self.holder]
+    }
+
+    fn audited(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
