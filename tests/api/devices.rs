@@ -51,6 +51,10 @@ fn what_cannot_be_a_device_is_refused_by_its_field_and_changes_nothing() {
     ] {
         assert_eq!(plane.admin.post(ALL, &body).problem(), (400, "invalid".into(), Some(field.into())), "{field}");
     }
+    let odd = plane.admin.post(ALL, &json!({ "id": "50%?é" })).is(201);
+    let place = odd.field("location").to_owned();
+    assert_eq!(plane.admin.get(&place).is(200).json()["id"], "50%?é", "{place}");
+    plane.admin.delete(&place).is(204);
     assert_eq!(plane.admin.post(ALL, &json!({ "id": "x", "properties": [1] })).problem().0, 400);
     assert_eq!(names(&plane.admin.get(ALL).json()), <[&str; 0]>::default());
     plane.admin.post(ALL, &json!({ "id": "one" })).is(201);

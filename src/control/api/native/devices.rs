@@ -271,8 +271,14 @@ async fn create(
     let properties = properties.map(|properties| Value::from(properties).to_string());
     let new = NewDevice { id, origin: Known::Api, kind, name, properties };
     let view = broker.authority().create_device(&caller, &tenant, new, broker.max_devices()).await?;
-    let (place, tag) = (format!("{BASE}/tenants/{tenant}/devices/{}", view.id), etag(view.revision()));
+    let (place, tag) = (format!("{BASE}/tenants/{tenant}/devices/{}", encoded(&view.id)), etag(view.revision()));
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], tag, Json(Device::new(view, 0))))
+}
+
+/// A device's name as it stands in an address.
+fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 async fn one(

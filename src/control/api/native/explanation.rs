@@ -149,7 +149,8 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
     let operation = Operation::new(Method::POST, "/explain", "explain", "Judge a certificate as the broker would")
         .needs(Scope::RefusalsRead)
         .takes::<Explain>()
-        .gives::<Explained>(StatusCode::OK, "What would become of its holder now, step by step. Nothing is recorded.");
+        .gives::<Explained>(StatusCode::OK, "What would become of its holder now, step by step. Nothing is recorded.")
+        .refuses(&[(StatusCode::NOT_FOUND, "There is no such tenant.")]);
     routes.about("explain", "Why a certificate would be refused.").add(operation, explain)
 }
 
