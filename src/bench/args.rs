@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::beside::What;
 use super::credentials::{KeyKind, TlsVersion};
 use crate::mqtt::{Qos, Version};
 
@@ -98,6 +99,12 @@ pub struct Args {
     /// Beside the subscribers, so many sessions that want the same and sleep
     #[arg(long, default_value_t = 0)]
     pub sleepers: u16,
+    /// Measure a second time, with this beside the load
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub beside: Option<What>,
+    /// How many of them [default: storm 1000, subscriptions and wildcards 100000, sleeping 20000, others 1]
+    #[arg(long, requires = "beside", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub many: Option<u32>,
     /// Connections of `connect` and `idle`
     #[arg(long, default_value_t = 1000)]
     pub clients: usize,
@@ -134,7 +141,10 @@ pub struct Args {
     /// The kind of the clients' keys
     #[arg(long, value_enum, default_value = "ec")]
     pub key: KeyKind,
-    /// `connect`: with a ticket of an earlier connection
+    /// `idle`: seconds of keep alive, within which each client asks for a sign of life; 0 for none
+    #[arg(long, default_value_t = 0)]
+    pub keep_alive: u16,
+    /// `connect`, `--beside storm`: with a ticket of an earlier connection
     #[arg(long)]
     pub resumed: bool,
     /// Handshakes under way at once
@@ -176,6 +186,11 @@ impl Args {
         self.rate.or(seldom)
     }
 
+    /// How many of what is beside the load.
+    pub fn many(&self) -> u32 {
+        self.many.or(self.beside.map(What::usual)).unwrap_or(0)
+    }
+
     /// How many messages are sent, if they are counted.
     pub fn count(&self) -> Option<u64> {
         self.count.or((self.shape == Shape::Queue).then_some(QUEUED))
@@ -187,8 +202,13 @@ impl Args {
         match self.shape {
             Shape::Connect => self.concurrency.min(self.clients),
             Shape::Idle => self.clients,
-            _ => usize::from(publishers) + usize::from(subscribers),
+            _ => usize::from(publishers) + usize::from(subscribers) + self.connections_beside(),
         }
+    }
+
+    fn connections_beside(&self) -> usize {
+        let many = usize::try_from(self.many()).unwrap_or(usize::MAX);
+        self.beside.map_or(0, |what| what.connections(many))
     }
 }
 

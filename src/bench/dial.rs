@@ -138,6 +138,30 @@ async fn connect(target: &Target, caller: &Caller) -> Result<Link, Error> {
     Ok(link)
 }
 
+/// Begins a handshake, takes the broker's answer and goes; without TLS, the same with half a CONNECT.
+///
+/// # Errors
+/// The broker does not take the connection, or says nothing in time.
+pub async fn break_off(target: &Target, caller: &Caller) -> Result<(), Error> {
+    let limit = Duration::from_secs(PATIENCE);
+    let tcp = open(target.address, caller.source).await?;
+    let tls = match &caller.tls {
+        Some(config) => Some(rustls::ClientConnection::new(Arc::clone(config), target.name.clone())?.into()),
+        None => None,
+    };
+    let is_plain = tls.is_none();
+    let mut wire = Wire::new(tcp, tls)?;
+    if is_plain {
+        wire.out.extend_from_slice(&[0x10, 40, 0, 4, b'M']);
+    }
+    poll_fn(|cx| wire.poll_flush(cx)).await?;
+    if !is_plain {
+        let answer = poll_fn(|cx| wire.poll_read(cx));
+        tokio::time::timeout(limit, answer).await.map_err(|_| Error::Late("a handshake", PATIENCE))??;
+    }
+    Ok(())
+}
+
 async fn open(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
@@ -198,6 +222,20 @@ impl Link {
     /// The connection ended.
     pub async fn flush(&mut self) -> Result<(), Error> {
         Ok(poll_fn(|cx| self.wire.poll_flush(cx)).await?)
+    }
+
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// The connection ended, or none came in time.
+    pub async fn ping(&mut self) -> Result<(), Error> {
+        self.wire.out.extend_from_slice(&[0xC0, 0]);
+        let answer = self.next(|packet| match packet {
+            Packet::PingResp => Ok(()),
+            other => Err(Error::Protocol(format!("{} where PINGRESP was due", other.packet_type().name()))),
+        });
+        let late = |_| Error::Late("PINGRESP", FAREWELL);
+        tokio::time::timeout(Duration::from_secs(FAREWELL), answer).await.map_err(late)?
     }
 
     /// Says DISCONNECT and ends.

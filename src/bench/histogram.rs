@@ -32,6 +32,18 @@ impl Histogram {
         }
     }
 
+    /// Moves all counts out.
+    pub fn take(&self) -> Self {
+        Self { buckets: self.buckets.iter().map(|bucket| AtomicU64::new(bucket.swap(0, Relaxed))).collect() }
+    }
+
+    /// Adds all counts of `other`.
+    pub fn add(&self, other: &Self) {
+        for (own, other) in self.buckets.iter().zip(&other.buckets) {
+            own.fetch_add(other.load(Relaxed), Relaxed);
+        }
+    }
+
     /// How many were counted.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
@@ -75,6 +87,17 @@ mod tests {
             let found = histogram.percentile(share).unwrap().as_secs_f64() * 1e6;
             assert!((found / truth - 1.0).abs() < 0.01, "{share}: {found} for {truth}");
         }
+    }
+
+    #[test]
+    fn what_is_taken_out_is_gone_until_it_is_added_again() {
+        let histogram = Histogram::default();
+        (0..7).for_each(|_| histogram.record(Duration::from_micros(3)));
+        let taken = histogram.take();
+        assert_eq!((histogram.count(), taken.count()), (0, 7));
+        histogram.record(Duration::from_micros(9));
+        histogram.add(&taken);
+        assert_eq!((histogram.count(), histogram.percentile(0.5)), (8, taken.percentile(0.5)));
     }
 
     #[test]

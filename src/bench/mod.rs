@@ -6,10 +6,14 @@
 //! bottleneck (frames encoded once, one read and one write a batch), and says so when it is.
 
 mod args;
+mod beside;
 pub mod client;
 pub mod credentials;
+mod crowd;
 pub mod dial;
+mod disturb;
 pub mod error;
+mod growth;
 mod histogram;
 mod limits;
 mod null;
@@ -26,6 +30,7 @@ mod suite;
 mod tally;
 mod throughput;
 mod watch;
+mod window;
 mod wire;
 
 use std::process::ExitCode;
@@ -87,6 +92,7 @@ impl Outcome {
 /// # Errors
 /// Nothing could be measured.
 fn measure<T>(args: &Args, clock: &Clock, show: impl FnOnce(&shape::Field, &Outcome) -> T) -> Result<T, Error> {
+    beside::check(args)?;
     // Dropped last, so that the broker outlives its clients.
     let null = if args.null { Some(null::Child::start(args)?) } else { None };
     on_threads(args.reach.threads, async {
@@ -167,7 +173,7 @@ mod tests {
         let line = "pairs --publishers 2 --plain --rate 500 --duration 0.4 --warm-up 0.1";
         let outcome = outcome(line, Qos::AtLeastOnce, Version::V4).await;
         assert!((100..=260).contains(&outcome.sent), "{}", outcome.sent);
-        assert!(outcome.run.latency.count() > 0 && outcome.is_clean());
+        assert!(outcome.run.timings.latency.count() > 0 && outcome.is_clean());
     }
 
     #[test]

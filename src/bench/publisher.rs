@@ -149,7 +149,7 @@ impl Publisher {
         if let Some((_, due)) = self.unacknowledged.remove(at)
             && self.run.is_measuring()
         {
-            self.run.acknowledgement.record(now.saturating_sub(due));
+            self.run.timings.acknowledgement.record(now.saturating_sub(due));
         }
     }
 
@@ -176,7 +176,7 @@ impl Publisher {
     fn append(&mut self, now: Duration) {
         let due = self.work.pace.as_ref().map_or(now, |pace| pace.due_at(self.sequence));
         if self.work.pace.is_some() && self.run.is_measuring() {
-            self.run.lateness.record(now.saturating_sub(due));
+            self.run.timings.lateness.record(now.saturating_sub(due));
         }
         let stamp = Stamp { publisher: self.work.number, sequence: self.sequence, due: Some(due) }.to_bytes();
         let out = &mut self.link.wire.out;

@@ -11,7 +11,7 @@ use super::args::Shape;
 use super::histogram::Histogram;
 use super::shape::Field;
 use super::tally::Faults;
-use super::{Outcome, queue, storm, throughput};
+use super::{Outcome, queue, storm, throughput, window};
 
 /// Above this share of its threads' time the generator may have been the limit.
 const BUSY: f64 = 0.9;
@@ -56,8 +56,11 @@ fn print_throughput(field: &Field, outcome: &throughput::Outcome, object: &Value
         line("broker memory", &format!("{:.1} MiB resident", kib as f64 / 1024.0));
     }
     line("latency", &latency_text(field, outcome));
-    if outcome.run.acknowledgement.count() > 0 {
-        line("to the answer", &percentile_text(&outcome.run.acknowledgement));
+    if outcome.run.timings.acknowledgement.count() > 0 {
+        line("to the answer", &percentile_text(&outcome.run.timings.acknowledgement));
+    }
+    if let Some(beside) = &outcome.beside {
+        window::lines(beside, object).iter().for_each(|(name, text)| line(name, text));
     }
     fault_lines(outcome.faults, &outcome.failures);
 }
@@ -80,7 +83,7 @@ fn print_queue(outcome: &queue::Outcome, object: &Value) {
             number(object, cost).map_or_else(String::new, |cost| format!(", {cost:.3} broker CPU-s per million"));
         line(name, &format!("{:.0}/s ({} in {seconds:.2} s){cost}", phase.per_second(), phase.count));
     }
-    line("to the answer", &percentile_text(&outcome.run.acknowledgement));
+    line("to the answer", &percentile_text(&outcome.run.timings.acknowledgement));
     if let [Some(before), Some(full), Some(after)] = outcome.resident_kib.map(|kib| kib.map(|kib| kib as f64 / 1024.0))
     {
         let each = number(object, "broker_bytes_per_queued_message").unwrap_or_default();
@@ -110,7 +113,7 @@ fn queue_json(field: &Field, outcome: &queue::Outcome) -> Value {
         "broker_resident_kib": { "before": before, "queued": full, "drained": after },
         "broker_bytes_per_queued_message": grown,
         "generator_busy": busy(own, queued.took + drained.took, args.reach.threads),
-        "acknowledgement_us": percentiles(&outcome.run.acknowledgement),
+        "acknowledgement_us": percentiles(&outcome.run.timings.acknowledgement),
         "lost": outcome.faults.map(|faults| faults.lost), "repeated": outcome.faults.map(|faults| faults.repeated),
         "out_of_order": outcome.faults.map(|faults| faults.disordered),
         "failed": outcome.failures.0, "failures": outcome.failures.1,
@@ -118,8 +121,8 @@ fn queue_json(field: &Field, outcome: &queue::Outcome) -> Value {
 }
 
 fn latency_text(field: &Field, outcome: &throughput::Outcome) -> String {
-    let own = |share| micros(outcome.run.lateness.percentile(share));
-    let text = percentile_text(&outcome.run.latency);
+    let own = |share| micros(outcome.run.timings.lateness.percentile(share));
+    let text = percentile_text(&outcome.run.timings.latency);
     if field.args.rate().is_none() {
         return format!("{text} (flat out: time in queues)");
     }
@@ -132,7 +135,7 @@ fn throughput_json(field: &Field, outcome: &throughput::Outcome) -> Value {
     let (publishers, subscribers) = args.sides();
     let delivered = outcome.delivered.max(1) as f64;
     let per_million = |cpu: Duration| cpu.as_secs_f64() * 1e6 / delivered;
-    json!({
+    let mut object = json!({
         "shape": shape_name(args.shape), "publishers": publishers, "subscribers": subscribers,
         "lasting": args.lasting, "sleepers": args.sleepers,
         "qos": args.qos.bits(), "size": args.size, "window": args.window, "backlog": args.backlog, "rate": args.rate(),
@@ -144,12 +147,23 @@ fn throughput_json(field: &Field, outcome: &throughput::Outcome) -> Value {
         "broker_resident_kib": outcome.resident_kib,
         "generator_cpu_s_per_million": outcome.own_cpu.map(per_million),
         "generator_busy": busy(outcome.own_cpu, outcome.took, args.reach.threads),
-        "latency_us": percentiles(&outcome.run.latency), "generator_lateness_us": percentiles(&outcome.run.lateness),
-        "acknowledgement_us": percentiles(&outcome.run.acknowledgement),
+        "latency_us": percentiles(&outcome.run.timings.latency), "generator_lateness_us": percentiles(&outcome.run.timings.lateness),
+        "acknowledgement_us": percentiles(&outcome.run.timings.acknowledgement),
         "lost": outcome.faults.map(|faults| faults.lost), "repeated": outcome.faults.map(|faults| faults.repeated),
         "out_of_order": outcome.faults.map(|faults| faults.disordered),
         "failed": outcome.failures.0, "failures": outcome.failures.1,
-    })
+    });
+    if let Some(beside) = &outcome.beside
+        && let Some(fields) = object.as_object_mut()
+    {
+        let quiet = window::Quiet {
+            p99: outcome.run.timings.latency.percentile(0.99),
+            cost: outcome.cpu.map(per_million),
+            resident_kib: outcome.resident_kib,
+        };
+        fields.insert("beside".to_owned(), window::json(beside, &quiet));
+    }
+    object
 }
 
 fn print_storm(field: &Field, outcome: &storm::Outcome, object: &Value) {
@@ -242,12 +256,14 @@ fn micros(duration: Option<Duration>) -> String {
 
 const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
-fn percentile_text(histogram: &Histogram) -> String {
+/// Percentiles in words.
+pub fn percentile_text(histogram: &Histogram) -> String {
     let each = SHARES.map(|(name, share)| format!("{name} {}", micros(histogram.percentile(share))));
     each.join("  ")
 }
 
-fn percentiles(histogram: &Histogram) -> Value {
+/// Percentiles for programs, in microseconds.
+pub fn percentiles(histogram: &Histogram) -> Value {
     let each = SHARES.iter().filter_map(|(name, share)| {
         let value = histogram.percentile(*share)?;
         Some(((*name).to_owned(), json!(value.as_secs_f64() * 1e6)))

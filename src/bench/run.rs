@@ -38,14 +38,40 @@ pub struct Run {
     waiting: Mutex<Vec<Waker>>,
     failures: Mutex<Vec<String>>,
     failed: AtomicU64,
+    paused: AtomicBool,
+    /// What is timed while it is measured.
+    pub timings: Timings,
+    finals: Mutex<Vec<(u16, u64)>>,
+    tallies: Mutex<Vec<(usize, Tally)>>,
+}
+
+/// What is timed.
+#[derive(Default)]
+pub struct Timings {
     /// From the moment a message was due until a subscriber had it.
     pub latency: Histogram,
     /// From the moment a message was due until it was written: the generator's own share.
     pub lateness: Histogram,
     /// From the moment a message was due until its publisher had PUBACK or PUBCOMP.
     pub acknowledgement: Histogram,
-    finals: Mutex<Vec<(u16, u64)>>,
-    tallies: Mutex<Vec<(usize, Tally)>>,
+}
+
+impl Timings {
+    /// Moves all counts out.
+    pub fn take(&self) -> Self {
+        Self {
+            latency: self.latency.take(),
+            lateness: self.lateness.take(),
+            acknowledgement: self.acknowledgement.take(),
+        }
+    }
+
+    /// Adds all counts of `other`.
+    pub fn add(&self, other: &Self) {
+        self.latency.add(&other.latency);
+        self.lateness.add(&other.lateness);
+        self.acknowledgement.add(&other.acknowledgement);
+    }
 }
 
 /// How a run is bounded.
@@ -102,9 +128,8 @@ impl Run {
             waiting: Mutex::default(),
             failures: Mutex::default(),
             failed: AtomicU64::new(0),
-            latency: Histogram::default(),
-            lateness: Histogram::default(),
-            acknowledgement: Histogram::default(),
+            paused: AtomicBool::new(false),
+            timings: Timings::default(),
             finals: Mutex::default(),
             tallies: Mutex::default(),
         }
@@ -124,6 +149,14 @@ impl Run {
     pub fn stop_publishing(&self) {
         self.publishing.store(false, SeqCst);
         self.wake_waiting();
+    }
+
+    /// Holds back what is not sent yet, or lets it go on.
+    pub fn pause(&self, on: bool) {
+        self.paused.store(on, SeqCst);
+        if !on {
+            self.wake_waiting();
+        }
     }
 
     /// Whether every message of `--count` has been sent.
@@ -155,6 +188,9 @@ impl Run {
     }
 
     fn try_room(&self, wanted: u64) -> u64 {
+        if self.paused.load(SeqCst) {
+            return 0;
+        }
         let room = self.backlog.saturating_sub(self.outstanding()) / self.fan.max(1);
         let share = (self.backlog / self.fan.max(1) / self.publishers).max(1);
         let mut granted = wanted.min(room).min(share);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::args::{Args, Shape};
-use super::dial::{self, Caller, Target};
+use super::dial::{self, Caller, Link, Target};
 use super::error::Error;
 use super::histogram::Histogram;
 use super::process::Process;
@@ -18,6 +18,8 @@ use crate::clock::Clock;
 use crate::mqtt::Qos;
 use crate::shutdown::Tasks;
 
+/// After so much of its keep alive a client asks for a sign of life.
+const PING_SHARE: f64 = 0.8;
 /// How long memory is given to settle before it is read.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -85,15 +87,19 @@ async fn hold(field: &Field, callers: Vec<Caller>) -> Result<Outcome, Error> {
     let count = callers.len() as u64;
     let memory = field.watched.and_then(Process::resident_kib);
     let before = (field.clock.now(), field.watched.and_then(Process::cpu), field.own.cpu());
-    let links = field.connect(callers, Vec::new(), Qos::AtMostOnce).await?;
+    let keep_alive = field.args.keep_alive;
+    let callers = callers.into_iter().map(|caller| Caller { keep_alive, ..caller }).collect();
+    let mut links = field.connect(callers, Vec::new(), Qos::AtMostOnce).await?;
     let took = field.clock.now().saturating_duration_since(before.0);
     let (cpu, own) = (field.watched.and_then(Process::cpu), field.own.cpu());
     if !field.args.json {
         eprintln!("{count} connected in {:.1} s; settling", took.as_secs_f64());
     }
-    tokio::time::sleep(SETTLE).await;
+    let mut turn = 0;
+    let early = hold_still(field, &mut links, SETTLE, &mut turn).await;
     let still = (field.clock.now(), field.watched.and_then(Process::cpu));
-    tokio::time::sleep(Duration::from_secs_f64(field.args.duration.max(0.1))).await;
+    let length = Duration::from_secs_f64(field.args.duration.max(0.1));
+    let late = hold_still(field, &mut links, length, &mut turn).await;
     let length = field.clock.now().saturating_duration_since(still.0);
     let spent = field.watched.and_then(Process::cpu).zip(still.1).map(|(now, then)| now.since(&then));
     let after = field.watched.and_then(Process::resident_kib);
@@ -101,8 +107,8 @@ async fn hold(field: &Field, callers: Vec<Caller>) -> Result<Outcome, Error> {
     Ok(Outcome {
         took,
         connected: links.len() as u64,
-        failed: count - links.len() as u64,
-        failure: None,
+        failed: count - links.len() as u64 + early.0 + late.0,
+        failure: early.1.or(late.1),
         resumed,
         cpu: cpu.zip(before.1).map(|(now, then)| now.since(&then)),
         own_cpu: own.zip(before.2).map(|(now, then)| now.since(&then)),
@@ -110,6 +116,34 @@ async fn hold(field: &Field, callers: Vec<Caller>) -> Result<Outcome, Error> {
         resident_kib: memory.zip(after),
         idle_share: spent.map(|spent| spent.as_secs_f64() / length.as_secs_f64()),
     })
+}
+
+/// Lets `length` pass; with a keep alive every client asks for a sign of life within it, one after the other, evenly.
+/// `turn` is whose turn it is. Answers how many got none, and why the first did not.
+async fn hold_still(field: &Field, links: &mut [Link], length: Duration, turn: &mut usize) -> (u64, Option<String>) {
+    let begin = field.clock.now();
+    let left = |until: Duration| until.saturating_sub(field.clock.now().saturating_duration_since(begin));
+    let mut failure = (0, None);
+    if field.args.keep_alive > 0 && !links.is_empty() {
+        let period = Duration::from_secs(field.args.keep_alive.into()).mul_f64(PING_SHARE);
+        let gap = period.div_f64(links.len() as f64);
+        let mut due = Duration::ZERO;
+        loop {
+            due += gap;
+            if due >= length {
+                break;
+            }
+            *turn = (*turn + 1) % links.len();
+            tokio::time::sleep(left(due)).await;
+            let Some(link) = links.get_mut(*turn) else { break };
+            if let Err(error) = link.ping().await {
+                failure.0 += 1;
+                failure.1.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+    tokio::time::sleep(left(length)).await;
+    failure
 }
 
 /// Clients that connect and leave, each once a round.

@@ -75,7 +75,7 @@ impl Subscriber {
                 && self.run.is_measuring()
                 && let Some(due) = stamp.due
             {
-                self.run.latency.record(now.saturating_sub(due));
+                self.run.timings.latency.record(now.saturating_sub(due));
             }
         }
         match first & 0x06 {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beside::{self, Beside, Prepared};
 use super::dial::{Caller, Link};
 use super::error::Error;
 use super::pacer;
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub failures: (u64, Vec<String>),
     /// The histograms.
     pub run: Arc<Run>,
+    /// The second window, if one was asked for.
+    pub beside: Option<Beside>,
 }
 
 impl Outcome {
@@ -58,6 +61,7 @@ impl Outcome {
 pub async fn measure(field: &Field, tasks: &Tasks) -> Result<Outcome, Error> {
     let args = &field.args;
     let roles = Roles::of(args)?;
+    let prepared = beside::prepare(field).await?;
     let mut subscribers = field.callers("s", roles.filters.len())?;
     let lasting = lasting(field, &mut subscribers)?;
     let once = |caller: &Caller| Caller { persistent: false, ..caller.clone() };
@@ -65,7 +69,7 @@ pub async fn measure(field: &Field, tasks: &Tasks) -> Result<Outcome, Error> {
     visit(field, once.clone(), Vec::new()).await?;
     let (_, sleepers) = lasting.split_at_checked(usize::from(args.lasting)).unwrap_or_default();
     visit(field, sleepers.to_vec(), roles.filters.iter().cycle().take(sleepers.len()).cloned().collect()).await?;
-    let outcome = deliver(field, tasks, &roles, subscribers).await;
+    let outcome = deliver(field, tasks, &roles, subscribers, prepared).await;
     // A clean start is how a client has its session forgotten.
     visit(field, once, Vec::new()).await?;
     outcome
@@ -89,7 +93,13 @@ fn lasting(field: &Field, subscribers: &mut [Caller]) -> Result<Vec<Caller>, Err
     Ok(lasting)
 }
 
-async fn deliver(field: &Field, tasks: &Tasks, roles: &Roles, subscribers: Vec<Caller>) -> Result<Outcome, Error> {
+async fn deliver(
+    field: &Field,
+    tasks: &Tasks,
+    roles: &Roles,
+    subscribers: Vec<Caller>,
+    prepared: Option<Prepared>,
+) -> Result<Outcome, Error> {
     let args = &field.args;
     let subscribers = field.connect(subscribers, roles.filters.clone(), args.qos).await?;
     let publishers = field.connect(field.callers("p", roles.topics.len())?, Vec::new(), args.qos).await?;
@@ -103,7 +113,9 @@ async fn deliver(field: &Field, tasks: &Tasks, roles: &Roles, subscribers: Vec<C
     let group = roles.is_shared.then(Arc::<Group>::default);
     start_subscribers(field, tasks, &run, subscribers, group.as_ref());
     start_publishers(field, tasks, &run, publishers, roles)?;
-    course(field, roles, group, run, tasks).await
+    let mut outcome = course(field, roles, &run, tasks, prepared).await?;
+    outcome.faults = (args.size >= 8).then(|| faults(roles, group.as_deref(), &run.remains()));
+    Ok(outcome)
 }
 
 /// Starts a subscriber for each link, alone or as members of `group`.
@@ -169,14 +181,18 @@ fn paces(field: &Field, run: &Run, publishers: usize) -> Result<Vec<Arc<Pace>>, 
 }
 
 /// What is read at the ends of the measured window.
-struct Mark {
-    at: Duration,
-    counts: Counts,
-    cpu: Option<super::process::CpuTime>,
+pub struct Mark {
+    /// When, since the run began.
+    pub at: Duration,
+    /// What had happened until then.
+    pub counts: Counts,
+    /// CPU time of the broker.
+    pub cpu: Option<super::process::CpuTime>,
     own: Option<super::process::CpuTime>,
 }
 
-fn mark(field: &Field, run: &Run) -> Mark {
+/// Reads it now.
+pub fn mark(field: &Field, run: &Run) -> Mark {
     let (cpu, own) = (field.watched.and_then(Process::cpu), field.own.cpu());
     Mark { at: run.elapsed(), counts: run.counts(), cpu, own }
 }
@@ -184,28 +200,31 @@ fn mark(field: &Field, run: &Run) -> Mark {
 async fn course(
     field: &Field,
     roles: &Roles,
-    group: Option<Arc<Group>>,
-    run: Arc<Run>,
+    run: &Arc<Run>,
     tasks: &Tasks,
+    prepared: Option<Prepared>,
 ) -> Result<Outcome, Error> {
     let args = &field.args;
     let mut watch = Watch::new(args.json, "delivered", |counts| counts.received);
     if args.count().is_none() {
-        watch.until(&run, Duration::from_secs_f64(args.warm_up.max(0.0)), |_| false).await;
+        watch.until(run, Duration::from_secs_f64(args.warm_up.max(0.0)), |_| false).await;
     }
     run.measure(true);
-    let before = mark(field, &run);
+    let before = mark(field, run);
     let length = if args.count().is_some() { Duration::MAX } else { Duration::from_secs_f64(args.duration.max(0.1)) };
-    watch.until(&run, length, |run| (run.has_sent_all() && run.outstanding() == 0) || run.failures().0 > 0).await;
-    let after = mark(field, &run);
+    watch.until(run, length, |run| (run.has_sent_all() && run.outstanding() == 0) || run.failures().0 > 0).await;
+    let after = mark(field, run);
     run.measure(false);
     let resident_kib = field.watched.and_then(Process::resident_kib);
+    let beside = match prepared {
+        Some(prepared) => Some(beside::window(field, roles, run, &mut watch, prepared).await?),
+        None => None,
+    };
     run.stop_publishing();
-    watch.drain(&run).await;
+    watch.drain(run).await;
     watch.end();
     tasks.stop();
     let _ = tasks.drained(Duration::from_secs(10)).await;
-    let remains = run.remains();
     Ok(Outcome {
         took: after.at.saturating_sub(before.at),
         sent: after.counts.sent - before.counts.sent,
@@ -214,9 +233,10 @@ async fn course(
         cpu: after.cpu.zip(before.cpu).map(|(after, before)| after.since(&before)),
         own_cpu: after.own.zip(before.own).map(|(after, before)| after.since(&before)),
         resident_kib,
-        faults: (args.size >= 8).then(|| faults(roles, group.as_deref(), &remains)),
+        faults: None,
         failures: run.failures(),
-        run,
+        run: Arc::clone(run),
+        beside,
     })
 }
 

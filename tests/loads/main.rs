@@ -104,6 +104,36 @@ fn what_is_queued_for_sleeping_sessions_is_drained_once_and_in_order() {
     host.stop();
 }
 
+/// What is beside the load is there in the second window, loses nothing of the load, and is gone afterwards.
+#[test]
+fn a_second_window_has_what_was_asked_for_beside_the_load() {
+    let host = start(|_| {});
+    let load = "pairs --publishers 2 --duration 0.3 --warm-up 0";
+    for (line, figures) in [
+        ("-q 1 --rate 500 --beside sleeper --many 2", &[] as &[(&str, u64)]),
+        ("-q 0 --rate 500 --beside storm --many 30", &[("connected", 30), ("resumed", 0)]),
+        ("-q 1 --rate 500 --beside storm --many 30 --resumed", &[("connected", 30), ("resumed", 30)]),
+        ("-q 2 --rate 500 --beside unfair", &[]),
+        ("-q 1 --beside subscriptions --many 1500", &[]),
+        ("-q 1 --beside wildcards --many 150 --plain", &[]),
+        ("-q 1 --beside sleeping --many 30 -V 5.0", &[]),
+    ] {
+        let line = format!("{load} {line}");
+        let (report, is_clean) = report(&host, &line);
+        assert!(is_clean, "{line}: {report}");
+        let beside = &report["beside"];
+        assert_figures(&line, beside, figures);
+        for part in [&report, beside] {
+            assert!(part["delivered"].as_u64() > Some(0) && part["latency_us"]["p99"].is_number(), "{line}: {report}");
+        }
+        if line.contains("unfair") {
+            assert!(beside["flood_sent_per_s"].as_f64() > Some(0.0), "{line}: {report}");
+            assert!(beside["handshakes_broken"].as_u64() > Some(0), "{line}: {report}");
+        }
+    }
+    host.stop();
+}
+
 /// A generator that sees no losses would praise every broker.
 #[test]
 fn what_a_full_queue_drops_is_counted_as_lost() {
@@ -124,6 +154,7 @@ fn storms_connect_everybody_with_every_kind_of_key() {
         ("connect --clients 20 --key rsa -V 5.0", 0),
         ("connect --clients 20 --key ed25519", 0),
         ("idle --clients 20 --duration 0.1", 0),
+        ("idle --clients 20 --duration 1.6 --keep-alive 1", 0),
     ] {
         let clients = if line.contains("120") { 120 } else { 20 };
         let (report, is_clean) = report(&host, line);
@@ -140,6 +171,8 @@ fn what_cannot_be_measured_is_refused_with_the_remedy() {
         ("queue -q 0", "use -q 1 or -q 2"),
         ("slow --publishers 3 --subscribers 2", "multiple"),
         ("shared --rate 0", "above 0"),
+        ("pairs --count 5 --beside storm", "leave out --count"),
+        ("connect --beside storm", "a shape that sends messages"),
         ("connect --pid 4294967295", "no such process"),
     ] {
         let output = bench(&host, line);
@@ -152,11 +185,18 @@ fn what_cannot_be_measured_is_refused_with_the_remedy() {
 #[test]
 fn every_figure_of_the_report_is_explained_in_the_manual() {
     let host = start(|_| {});
-    for line in
-        ["pairs --publishers 1 --count 50", "connect --clients 2", "queue --publishers 1 --subscribers 1 --count 50"]
-    {
+    for line in [
+        "pairs --publishers 1 --duration 0.1 --warm-up 0 --beside unfair",
+        "connect --clients 2",
+        "queue --publishers 1 --subscribers 1 --count 50",
+    ] {
         let (report, _) = report(&host, line);
-        for name in report.as_object().unwrap().keys() {
+        for name in report
+            .as_object()
+            .unwrap()
+            .keys()
+            .chain(report["beside"].as_object().into_iter().flat_map(|beside| beside.keys()))
+        {
             assert!(MANUAL.contains(&format!("`{name}`")), "{name} of {line} stands not in src/manual/measuring.md");
         }
     }

@@ -87,16 +87,17 @@ impl SuiteArgs {
         let line = std::iter::once("bench").chain(scenario.line.split(' '));
         let broken = |error: clap::Error| Error::Usage(format!("scenario {}: {error}", scenario.name));
         let args = Line::try_parse_from(line).map_err(broken)?.args;
-        let names_version = scenario.line.contains(" -V ");
+        let names = |option: &str| scenario.line.contains(option);
         let (publishers, subscribers) = args.sides();
         let most = self.at_most.unwrap_or(u16::MAX);
         Ok(Args {
             reach,
-            protocol: if names_version { args.protocol } else { self.protocol },
+            protocol: if names(" -V ") { args.protocol } else { self.protocol },
             publishers: Some(publishers.min(most)),
             subscribers: Some(subscribers.min(most)),
             clients: args.clients.min(self.at_most.map_or(usize::MAX, usize::from)),
-            duration: self.duration,
+            duration: if names(" --duration ") { args.duration } else { self.duration },
+            many: args.beside.map(|_| args.many().min(self.at_most.map_or(u32::MAX, u32::from))),
             warm_up: self.warm_up,
             plain: args.plain || self.plain,
             json: true,
@@ -136,7 +137,7 @@ mod tests {
         for scenario in catalogue::all() {
             let args = suite.run_of(&scenario, suite.reach.clone()).unwrap();
             let (publishers, subscribers) = args.sides();
-            assert!(publishers <= 7 && subscribers <= 7 && args.clients <= 7, "{}", scenario.name);
+            assert!(publishers <= 7 && subscribers <= 7 && args.clients <= 7 && args.many() <= 7, "{}", scenario.name);
         }
     }
 

@@ -3,13 +3,16 @@
 //! What lives here: names, groups, titles, command lines, figures and goals. What does not: running them.
 //! Invariant: every name is unique, and every line is one that the command line takes.
 
-use super::figure::{CROWD, FLAT_OUT, FLAT_OUT_TIMED, Figure, PACED, RESUMED, STORM};
+use super::figure::{CROWD, DISTURBED, FLAT_OUT, FLAT_OUT_TIMED, Figure, GROWN, PACED, RESUMED, STILL, STORM, STORMED};
 
 /// The groups, each with what it shows; the first is what runs when nothing is asked for.
 pub const GROUPS: &[(&str, &str)] = &[
     ("table", "cost of deliveries, connects, memory and latency: the table of the manual"),
     ("spec", "messages a second and latency by shape, QoS and size; connects by kind of key, with TLS and without"),
     ("open", "the shapes of the Open MQTT Benchmark Suite, at the size of one machine with 20,000 descriptors"),
+    ("beside", "what others do to those who work: a sleeper, a storm of devices, clients that behave badly (minutes)"),
+    ("growth", "the same pairs with subscriptions and sleeping sessions that have nothing to do with them (minutes)"),
+    ("long", "15,000 idle connections with a keep alive of 60 s, for a minute"),
 ];
 
 /// One named scenario.
@@ -65,6 +68,19 @@ pub fn all() -> Vec<Scenario> {
     let mut all = table();
     all.extend(spec());
     all.extend(open());
+    all.extend(beside());
+    all.extend(growth());
+    all.push(
+        Scenario::new(
+            "long",
+            "idle-15000-ping",
+            "15,000 idle connections, keep alive 60 s",
+            "idle --clients 15000 --keep-alive 60 --duration 60",
+            STILL,
+        )
+        .aims_at(&[0.05])
+        .on_a_fresh_broker(),
+    );
     all
 }
 
@@ -166,6 +182,51 @@ fn open() -> Vec<Scenario> {
             "shared --publishers 5000 --subscribers 50 --rate 5000 -V 5.0",
             PACED,
         ),
+    ]
+}
+
+/// Two windows of one run: quiet, then with something beside it.
+fn beside() -> Vec<Scenario> {
+    let pairs = "pairs -q 1 --rate 2000";
+    let one = |name: &str, title: &str, line: &str, figures, goals| {
+        Scenario::new("beside", name, title, line, figures).aims_at(goals)
+    };
+    let storm = |name: &str, title: &str, many: u32, more: &str| {
+        one(name, title, &format!("{pairs} --beside storm --many {many}{more}"), STORMED, &[3.0])
+    };
+    vec![
+        one(
+            "sleeper-999",
+            "1 → 999 online subscribers, 20 messages/s, then one sleeping session more",
+            "fan-out --subscribers 999 -q 1 --rate 20 --beside sleeper",
+            DISTURBED,
+            &[1.2],
+        ),
+        storm("storm-1K", "10 pairs, 2,000 messages/s, then 1,000 devices come back", 1_000, ""),
+        storm("storm-10K", "10 pairs, 2,000 messages/s, then 10,000 devices come back", 10_000, ""),
+        storm("storm-10K-resumed", "the same with tickets", 10_000, " --resumed"),
+        one(
+            "unfair",
+            "10 pairs, 2,000 messages/s, then four clients that behave badly",
+            &format!("{pairs} --beside unfair"),
+            DISTURBED,
+            &[2.0],
+        ),
+    ]
+}
+
+fn growth() -> Vec<Scenario> {
+    let one = |name: &str, title: &str, beside: &str| {
+        let line = format!("pairs -q 1 --beside {beside}");
+        Scenario::new("growth", name, &format!("10 pairs, QoS 1, then {title}"), &line, GROWN).aims_at(&[1.1])
+    };
+    vec![
+        one("growth-exact-100K", "100,000 exact subscriptions of others", "subscriptions --many 100000"),
+        one("growth-exact-1M", "1,000,000 exact subscriptions of others", "subscriptions --many 1000000"),
+        one("growth-wildcard-100K", "100,000 wildcard subscriptions of others", "wildcards --many 100000"),
+        one("growth-wildcard-1M", "1,000,000 wildcard subscriptions of others", "wildcards --many 1000000"),
+        one("growth-sleeping-20K", "20,000 sleeping sessions of others", "sleeping --many 20000"),
+        one("growth-sleeping-100K", "100,000 sleeping sessions of others", "sleeping --many 100000"),
     ]
 }
 

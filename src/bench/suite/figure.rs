@@ -17,7 +17,7 @@ pub enum Better {
 /// One figure of a run's report.
 #[derive(Debug)]
 pub struct Figure {
-    /// Where it stands in the JSON object; a dot leads into an object.
+    /// Where it stands in the JSON object; a slash leads into an object.
     pub key: &'static str,
     /// What it is called.
     pub name: &'static str,
@@ -44,24 +44,24 @@ pub static FLAT_OUT: &[Figure] = &[
 pub static FLAT_OUT_TIMED: &[Figure] = &[
     rate("delivered_per_s", "deliveries"),
     cost("broker_cpu_s_per_million", "broker CPU per million deliveries", "s"),
-    cost("latency_us.p50", "time in queues p50", "µs"),
-    cost("latency_us.p99", "time in queues p99", "µs"),
-    cost("latency_us.p99.9", "time in queues p99.9", "µs"),
+    cost("latency_us/p50", "time in queues p50", "µs"),
+    cost("latency_us/p99", "time in queues p99", "µs"),
+    cost("latency_us/p99.9", "time in queues p99.9", "µs"),
 ];
 /// Messages at a rate.
 pub static PACED: &[Figure] = &[
-    cost("latency_us.p99", "latency p99", "µs"),
-    cost("latency_us.p50", "latency p50", "µs"),
-    cost("latency_us.p99.9", "latency p99.9", "µs"),
+    cost("latency_us/p99", "latency p99", "µs"),
+    cost("latency_us/p50", "latency p50", "µs"),
+    cost("latency_us/p99.9", "latency p99.9", "µs"),
     cost("broker_cpu_s_per_million", "broker CPU per million deliveries", "s"),
-    cost("generator_lateness_us.p99", "of it the generator's own, p99", "µs"),
+    cost("generator_lateness_us/p99", "of it the generator's own, p99", "µs"),
 ];
 /// A storm of connections.
 pub static STORM: &[Figure] = &[
     cost("broker_cpu_ms_each", "broker CPU per connect", "ms"),
     rate("connected_per_s", "connects"),
-    cost("latency_us.p50", "to CONNACK p50", "µs"),
-    cost("latency_us.p99", "to CONNACK p99", "µs"),
+    cost("latency_us/p50", "to CONNACK p50", "µs"),
+    cost("latency_us/p99", "to CONNACK p99", "µs"),
 ];
 /// A storm of connections that come with a ticket.
 pub static RESUMED: &[Figure] = &[
@@ -76,14 +76,46 @@ pub static CROWD: &[Figure] = &[
     rate("connected_per_s", "connects"),
 ];
 
+/// A crowd that is looked at for what it costs while it is still.
+pub static STILL: &[Figure] = &[
+    cost("broker_idle_share", "share of a core while still", ""),
+    cost("broker_kib_each", "resident memory each", "KiB"),
+    rate("connected_per_s", "connects"),
+];
+/// A window with disturbance, by latency.
+pub static DISTURBED: &[Figure] = &[
+    cost("beside/p99_ratio", "latency p99, times the quiet one", ""),
+    cost("latency_us/p99", "quiet latency p99", "µs"),
+    cost("beside/latency_us/p99", "disturbed latency p99", "µs"),
+    cost("latency_us/p50", "quiet latency p50", "µs"),
+    cost("beside/latency_us/p50", "disturbed latency p50", "µs"),
+    cost("beside/generator_lateness_us/p99", "of it the generator's own, p99", "µs"),
+];
+/// The same, by devices that come back.
+pub static STORMED: &[Figure] = &[
+    cost("beside/p99_ratio", "latency p99, times the quiet one", ""),
+    cost("latency_us/p99", "quiet latency p99", "µs"),
+    cost("beside/latency_us/p99", "latency p99 in the storm", "µs"),
+    cost("latency_us/p50", "quiet latency p50", "µs"),
+    cost("beside/latency_us/p50", "latency p50 in the storm", "µs"),
+    rate("beside/connected_per_s", "connects in the storm"),
+    cost("beside/connect_us/p99", "to CONNACK p99", "µs"),
+    cost("beside/generator_lateness_us/p99", "of the latency the generator's own, p99", "µs"),
+];
+/// The same load with more lying there.
+pub static GROWN: &[Figure] = &[
+    cost("beside/cost_ratio", "broker CPU per delivery, times that without", ""),
+    cost("broker_cpu_s_per_million", "broker CPU per million deliveries, without", "s"),
+    cost("beside/broker_cpu_s_per_million", "broker CPU per million deliveries, with", "s"),
+    cost("beside/broker_bytes_each", "resident memory for each", "B"),
+    cost("broker_resident_kib", "resident memory without", "KiB"),
+    cost("beside/broker_resident_kib", "resident memory with", "KiB"),
+];
+
 impl Figure {
     /// Reads it from a report.
     pub fn read(&self, report: &Value) -> Option<f64> {
-        let (object, name) = match self.key.split_once('.') {
-            Some((object, name)) => (report.get(object)?, name),
-            None => (report, self.key),
-        };
-        object.get(name)?.as_f64()
+        self.key.split('/').try_fold(report, |object, name| object.get(name))?.as_f64()
     }
 
     /// A value of it as text, with about three digits that count.
@@ -158,8 +190,8 @@ mod tests {
             json!({ "broker_cpu_s_per_million": 0.98, "latency_us": { "p99": 300.0, "p99.9": 900.0 }, "x": null });
         let read = |key| cost(key, "", "").read(&report);
         assert_eq!(read("broker_cpu_s_per_million"), Some(0.98));
-        assert_eq!(read("latency_us.p99.9"), Some(900.0));
-        assert_eq!((read("latency_us.p50"), read("x"), read("y")), (None, None, None));
+        assert_eq!(read("latency_us/p99.9"), Some(900.0));
+        assert_eq!((read("latency_us/p50"), read("x"), read("y")), (None, None, None));
     }
 
     #[test]
