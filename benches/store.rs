@@ -126,7 +126,8 @@ fn batch(publisher: u64, first: u64, session: SessionUid, payload: &[u8]) -> Bat
             qos: Qos::AtLeastOnce,
             expires_at: None,
         });
-        let entry = QueueEntry { seq, qos: Qos::AtLeastOnce, retain: false, subscription_ids: Box::default(), message };
+        let (qos, subscription_ids) = (Qos::AtLeastOnce, Box::default());
+        let entry = QueueEntry { seq, qos, retain: false, subscription_ids, group: None, message };
         Op::Enqueue { session, entry }
     });
     Batch { ops: ops.collect() }

@@ -333,7 +333,8 @@ impl Fanout {
             let qos = message.qos.min(recipient.manner.qos);
             let retain = recipient.manner.retain_as_published && self.is_retained(index);
             let ids = recipient.manner.ids.iter().flat_map(|ids| ids.iter().map(|id| id.get()));
-            let entry = QueueEntry { seq, qos, retain, subscription_ids: ids.collect(), message };
+            let group = recipient.manner.group.clone();
+            let entry = QueueEntry { seq, qos, retain, subscription_ids: ids.collect(), group, message };
             self.batch.push(Op::Enqueue { session, entry });
         }
         self.owed.push((Arc::clone(&recipient.queue), Owed::Settle(first)));

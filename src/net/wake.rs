@@ -4,13 +4,16 @@
 //! is back or something is due for it. What does not: the start (`recover`),
 //! its queue, which a publication opens by itself (`delivery`). Invariant: the
 //! store is read outside every lock, a bounded number of reads for each of the
-//! session's subscriptions; whoever is sooner wins, and nothing is written.
+//! session's subscriptions, and its queue if it is a member of a group; whoever
+//! is sooner wins, and nothing is written.
 
-use crate::delivery::{Domain, Mailbox, Parked};
-use crate::mqtt::ClientId;
+use std::task::{Context, Poll, Waker};
+
+use crate::delivery::{Domain, Mailbox, Parked, SessionQueue};
+use crate::mqtt::{ClientId, Qos};
 use crate::session::{Session, Stage, Subscription, Terms};
 use crate::store::rows::{SessionRow, SubscriptionRow};
-use crate::store::{SessionUid, Store, StoreError};
+use crate::store::{Queued, SessionUid, Store, StoreError};
 
 use super::remember;
 use super::shared::{Node, Resting};
@@ -39,6 +42,9 @@ pub(super) fn wake(node: &Node, domain: &Domain<Resting>, key: &ClientId) -> Res
     let Some(tenant) = trust.tenant(domain.tenant()) else { return Ok(()) };
     let rights = remember::rights(tenant, &kept);
     let mut session = protocol_state(&*node.store, &kept, queue.begun_at())?;
+    if subscriptions.iter().any(|subscription| subscription.filter.share().is_some()) {
+        lend(&*node.store, &queue, window(&kept))?;
+    }
     subscriptions.into_iter().for_each(|subscription| session.restore_subscription(subscription));
     let next = node.store.queue_span(uid)?.start;
     let session = Resting { session, rights, queued_before: queue.begun_at() };
@@ -61,9 +67,36 @@ fn protocol_state(store: &dyn Store, kept: &SessionRow, begun_at: u64) -> Result
     if let Some(will) = kept.will.clone() {
         session.restore_will(Box::new(remember::will(will)));
     }
-    let window = if kept.left_at.is_some() { kept.window } else { ANY_NUMBER };
-    session.outbound_mut().restore_doubt(window, begun_at);
+    session.outbound_mut().restore_doubt(window(kept), begun_at);
     Ok(session)
+}
+
+/// How many of the oldest messages of its queue may have been sent.
+const fn window(kept: &SessionRow) -> u16 {
+    if kept.left_at.is_some() { kept.window } else { ANY_NUMBER }
+}
+
+/// Tells the queue of a member of shared subscriptions what another member may
+/// have when it is gone: not what is in flight with QoS 2, or may be
+/// [MQTT-4.8.2-4] [MQTT-4.8.2-5]. What a store cannot give at once stays.
+fn lend(store: &dyn Store, queue: &SessionQueue, window: u16) -> Result<(), StoreError> {
+    let (mut cx, mut from, mut doubtful) = (Context::from_waker(Waker::noop()), 0, window);
+    while let Poll::Ready(entries) = store.poll_queue(&mut cx, queue.uid(), from, remember::SLICE) {
+        let entries = entries?;
+        let Some(last) = entries.last() else { break };
+        from = last.entry.seq + 1;
+        for Queued { entry, released, .. } in entries.iter().take_while(|it| it.entry.seq < queue.begun_at()) {
+            let stays = *released || (doubtful > 0 && entry.qos == Qos::ExactlyOnce);
+            doubtful = if window == ANY_NUMBER { doubtful } else { doubtful.saturating_sub(1) };
+            if let Some(group) = entry.group.as_ref().filter(|_| !stays) {
+                queue.lend(entry.seq, group);
+            }
+        }
+        if from >= queue.begun_at() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn subscriptions(store: &dyn Store, uid: SessionUid) -> Result<Vec<Subscription>, StoreError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Position;
-use crate::mqtt::{MessageId, Qos};
+use crate::mqtt::{MessageId, Qos, TopicFilter};
 
 /// Names one life of a session; a clean start makes a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,6 +117,8 @@ pub struct QueueEntry {
     pub retain: bool,
     /// The subscription identifiers to deliver with.
     pub subscription_ids: Box<[u32]>,
+    /// The shared subscription whose member the session was chosen as.
+    pub group: Option<TopicFilter>,
     /// The message.
     pub message: Arc<StoredMessage>,
 }

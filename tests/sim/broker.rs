@@ -216,7 +216,8 @@ impl Broker {
             expires_at: None,
         });
         let qos = publish.qos.min(self.deal.granted);
-        let entry = QueueEntry { seq: self.next_seq, qos, retain: false, subscription_ids: Box::default(), message };
+        let (seq, subscription_ids) = (self.next_seq, Box::default());
+        let entry = QueueEntry { seq, qos, retain: false, subscription_ids, group: None, message };
         self.counter += 1;
         self.next_seq += 1;
         batch.push(Op::Enqueue { session: SUBSCRIBER, entry });

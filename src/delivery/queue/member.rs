@@ -71,6 +71,12 @@ impl OpenQueue {
         self.lock().lent.entries()
     }
 
+    /// Says that the store has an entry from an earlier start that was taken for
+    /// `group`.
+    pub fn lend(&self, seq: u64, group: &TopicFilter) {
+        self.lock().lent.enter(seq, 1, group);
+    }
+
     /// Another member of their groups has these entries now.
     pub(in crate::delivery) fn pass(&self, passed: &[u64]) {
         let mut inner = self.lock();

@@ -143,7 +143,8 @@ impl Connection {
                 place = seq;
                 seq += 1;
             }
-            let entry = QueueEntry { seq: place, qos, retain: true, subscription_ids: ids.clone(), message };
+            let entry =
+                QueueEntry { seq: place, qos, retain: true, subscription_ids: ids.clone(), group: None, message };
             if place != VOLATILE {
                 batch.push(Op::Enqueue { session: queue.uid(), entry: entry.clone() });
             }

@@ -262,8 +262,8 @@ impl Out<'_> {
             if let Body::Here(message) = &body {
                 bytes += weight(message);
             }
-            let (qos, retain, subscription_ids) = (entry.qos, entry.retain, entry.subscription_ids.clone());
-            run.entries.push(RunEntry { qos, retain, subscription_ids, body });
+            let (subscription_ids, group) = (entry.subscription_ids.clone(), entry.group.clone());
+            run.entries.push(RunEntry { qos: entry.qos, retain: entry.retain, subscription_ids, group, body });
             next = entry.seq.saturating_add(1);
         }
         if !run.entries.is_empty() {

@@ -186,12 +186,12 @@ impl<'a> QueueOnDisk<'a> {
     }
 
     fn entry(&mut self, seq: u64, entry: RunEntry) -> Result<Option<QueueEntry>, StoreError> {
-        let RunEntry { qos, retain, subscription_ids, body } = entry;
+        let RunEntry { qos, retain, subscription_ids, group, body } = entry;
         let message = match body {
             Body::Here(message) => Some(message),
             Body::Apart { body, .. } => self.body(body)?,
         };
-        Ok(message.map(|message| QueueEntry { seq, qos, retain, subscription_ids, message }))
+        Ok(message.map(|message| QueueEntry { seq, qos, retain, subscription_ids, group, message }))
     }
 
     fn body(&mut self, body: u64) -> Result<Option<Arc<StoredMessage>>, StoreError> {

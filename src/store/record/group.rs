@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::message::{read_manner, write_manner};
+use super::message::{Manner, read_manner, write_manner};
 use super::{Decoder, Malformed, bytes, number, read_message, write_message};
 use crate::store::intervals::Intervals;
 use crate::store::{Batch, Op, QueueEntry, SessionUid, StoredMessage, Table};
@@ -137,7 +137,8 @@ impl Writer<'_> {
         self.last = Some((session, entry.seq));
         let next = self.messages.len() as u64;
         let known = *self.messages.entry(Arc::as_ptr(&entry.message)).or_insert(next);
-        write_manner(self.into, entry.qos, entry.retain, &entry.subscription_ids, known < next);
+        let (qos, retain, ids, group) = (entry.qos, entry.retain, &*entry.subscription_ids, entry.group.as_ref());
+        write_manner(self.into, &Manner { qos, retain, ids, group, extra: known < next });
         if known < next {
             number(self.into, known);
         } else {
@@ -230,7 +231,7 @@ impl<'a> GroupReader<'a> {
             self.messages.push(Arc::clone(&message));
             message
         };
-        let (qos, retain, subscription_ids) = (manner.qos, manner.retain, manner.ids);
-        Ok(Op::Enqueue { session, entry: QueueEntry { seq, qos, retain, subscription_ids, message } })
+        let (qos, retain, subscription_ids, group) = (manner.qos, manner.retain, manner.ids, manner.group);
+        Ok(Op::Enqueue { session, entry: QueueEntry { seq, qos, retain, subscription_ids, group, message } })
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Decoder, Malformed, bytes, number};
-use crate::mqtt::{MessageId, Qos};
+use crate::mqtt::{MessageId, Qos, TopicFilter};
 use crate::store::StoredMessage;
 
 const EXPIRES: u8 = 1 << 2;
@@ -40,33 +40,43 @@ pub(in crate::store) fn read_message(from: &mut Decoder<'_>) -> Result<StoredMes
 const RETAIN: u8 = 1 << 2;
 const IDS: u8 = 1 << 3;
 
-/// How an entry is delivered: QoS, RETAIN, subscription identifiers. `extra` is
-/// the caller's own flag.
-pub(super) fn write_manner(into: &mut Vec<u8>, qos: Qos, retain: bool, ids: &[u32], extra: bool) {
+const EXTRA: u8 = 1 << 4;
+const GROUP: u8 = 1 << 5;
+
+/// How an entry is delivered.
+pub(super) struct Manner<Ids, Group> {
+    pub(super) qos: Qos,
+    pub(super) retain: bool,
+    pub(super) ids: Ids,
+    pub(super) group: Group,
+    /// The caller's own flag.
+    pub(super) extra: bool,
+}
+
+pub(super) fn write_manner(into: &mut Vec<u8>, manner: &Manner<&[u32], Option<&TopicFilter>>) {
+    let Manner { qos, retain, ids, group, extra } = manner;
     let flag = |bit: u8, set: bool| if set { bit } else { 0 };
-    into.push(qos.bits() | flag(RETAIN, retain) | flag(IDS, !ids.is_empty()) | flag(EXTRA, extra));
+    let flags = flag(RETAIN, *retain) | flag(IDS, !ids.is_empty()) | flag(EXTRA, *extra) | flag(GROUP, group.is_some());
+    into.push(qos.bits() | flags);
     if !ids.is_empty() {
         number(into, ids.len() as u64);
         ids.iter().for_each(|&id| number(into, id.into()));
     }
+    group.iter().for_each(|group| bytes(into, group.as_str().as_bytes()));
 }
 
-const EXTRA: u8 = 1 << 4;
-
-pub(super) struct Manner {
-    pub(super) qos: Qos,
-    pub(super) retain: bool,
-    pub(super) ids: Box<[u32]>,
-    pub(super) extra: bool,
-}
-
-pub(super) fn read_manner(from: &mut Decoder<'_>) -> Result<Manner, Malformed> {
+pub(super) fn read_manner(from: &mut Decoder<'_>) -> Result<Manner<Box<[u32]>, Option<TopicFilter>>, Malformed> {
     let flags = from.byte()?;
-    if flags & !(3 | RETAIN | IDS | EXTRA) != 0 {
+    if flags & !(3 | RETAIN | IDS | EXTRA | GROUP) != 0 {
         return Err(Malformed::Field("entry flag"));
     }
     let qos = Qos::from_bits(flags & 3).ok_or(Malformed::Field("quality of service"))?;
     let count = if flags & IDS == 0 { 0 } else { from.count()? };
     let ids = (0..count).map(|_| from.small("subscription identifier")).collect::<Result<_, _>>()?;
-    Ok(Manner { qos, retain: flags & RETAIN != 0, ids, extra: flags & EXTRA != 0 })
+    let group = if flags & GROUP == 0 { None } else { Some(read_group(from)?) };
+    Ok(Manner { qos, retain: flags & RETAIN != 0, ids, group, extra: flags & EXTRA != 0 })
+}
+
+fn read_group(from: &mut Decoder<'_>) -> Result<TopicFilter, Malformed> {
+    TopicFilter::new(from.text("group")?).map_err(|_| Malformed::Field("group"))
 }

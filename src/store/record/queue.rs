@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::message::{read_manner, write_manner};
+use super::message::{Manner, read_manner, write_manner};
 use super::{Decoder, Malformed, number, read_message, sealed, unsealed, write_message};
-use crate::mqtt::Qos;
+use crate::mqtt::{Qos, TopicFilter};
 use crate::store::StoredMessage;
 use crate::store::intervals::Intervals;
 
@@ -119,6 +119,7 @@ pub(in crate::store) struct RunEntry {
     pub(in crate::store) qos: Qos,
     pub(in crate::store) retain: bool,
     pub(in crate::store) subscription_ids: Box<[u32]>,
+    pub(in crate::store) group: Option<TopicFilter>,
     pub(in crate::store) body: Body,
 }
 
@@ -145,8 +146,9 @@ impl Run {
             number(into, epoch.into());
             number(into, self.entries.len() as u64);
             for entry in &self.entries {
-                let apart = matches!(entry.body, Body::Apart { .. });
-                write_manner(into, entry.qos, entry.retain, &entry.subscription_ids, apart);
+                let RunEntry { qos, retain, subscription_ids: ids, group, body } = entry;
+                let extra = matches!(body, Body::Apart { .. });
+                write_manner(into, &Manner { qos: *qos, retain: *retain, ids, group: group.as_ref(), extra });
                 match &entry.body {
                     Body::Here(message) => write_message(into, message),
                     Body::Apart { body, weight } => {
@@ -200,8 +202,8 @@ fn each_entry(key: &[u8], value: &[u8], mut take: impl FnMut(RunEntry)) -> Resul
             true => Body::Apart { body: from.number()?, weight: from.number()? },
             false => Body::Here(Arc::new(read_message(&mut from)?)),
         };
-        let (qos, retain, subscription_ids) = (manner.qos, manner.retain, manner.ids);
-        take(RunEntry { qos, retain, subscription_ids, body });
+        let (qos, retain, subscription_ids, group) = (manner.qos, manner.retain, manner.ids, manner.group);
+        take(RunEntry { qos, retain, subscription_ids, group, body });
     }
     from.end()
 }

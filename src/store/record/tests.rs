@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mqtt::{MessageId, Qos};
+use crate::mqtt::{MessageId, Qos, TopicFilter};
 use crate::store::intervals::Intervals;
 use crate::store::{Batch, Op, QueueEntry, SessionUid, StoredMessage, Table};
 
@@ -60,9 +60,20 @@ fn run() -> impl Strategy<Value = Run> {
         any::<(u64, u64)>().prop_map(|(body, weight)| Body::Apart { body, weight }),
         message().prop_map(|message| Body::Here(Arc::new(message))),
     ];
-    let entry = (qos(), any::<bool>(), vec(any::<u32>(), 0..3), body);
-    let entry = entry.prop_map(|(qos, retain, ids, body)| RunEntry { qos, retain, subscription_ids: ids.into(), body });
+    let entry = (qos(), any::<bool>(), vec(any::<u32>(), 0..3), group(), body);
+    let entry = entry.prop_map(|(qos, retain, ids, group, body)| RunEntry {
+        qos,
+        retain,
+        subscription_ids: ids.into(),
+        group,
+        body,
+    });
     vec(entry, 0..6).prop_map(|entries| Run { entries })
+}
+
+fn group() -> impl Strategy<Value = Option<TopicFilter>> {
+    prop::option::of(prop::sample::select(vec!["$share/g/t", "$share/other/a/+/#"]))
+        .prop_map(|group| group.map(|group| TopicFilter::new(group).unwrap()))
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -70,10 +81,10 @@ fn op() -> impl Strategy<Value = Op> {
     let table = || prop::sample::select(Table::ALL.to_vec());
     let bytes = || vec(any::<u8>(), 0..9);
     prop_oneof![
-        4 => (session(), 0..20_u64, qos(), any::<bool>(), vec(any::<u32>(), 0..3), message()).prop_map(
-            |(session, seq, qos, retain, ids, message)| {
-                let message = Arc::new(message);
-                Op::Enqueue { session, entry: QueueEntry { seq, qos, retain, subscription_ids: ids.into(), message } }
+        4 => (session(), 0..20_u64, qos(), any::<bool>(), vec(any::<u32>(), 0..3), group(), message()).prop_map(
+            |(session, seq, qos, retain, ids, group, message)| {
+                let (subscription_ids, message) = (ids.into(), Arc::new(message));
+                Op::Enqueue { session, entry: QueueEntry { seq, qos, retain, subscription_ids, group, message } }
             }
         ),
         1 => (session(), 0..9_u64, vec(any::<u64>(), 0..4)).prop_map(|(session, up_to, sparse)| Op::Advance { session, up_to, sparse }),
@@ -184,6 +195,7 @@ fn a_message_of_many_recipients_is_written_once() {
         qos: Qos::AtLeastOnce,
         retain: false,
         subscription_ids: Box::default(),
+        group: None,
         message: Arc::clone(&message),
     };
     let ops = (0..1000).map(|session| Op::Enqueue { session: SessionUid(session), entry: entry(5) }).collect();

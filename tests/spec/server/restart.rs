@@ -321,3 +321,78 @@ fn a_store_that_failed_refuses_sessions_that_last() {
         host.dial("passing").version(version).open().disconnect();
     }
 }
+
+const GROUP: &str = "$share/g/t";
+
+/// Two members with lasting sessions that are away, and six messages between
+/// them when the broker is killed.
+fn away_members(qos: Qos) -> Host {
+    let mut host = Host::start();
+    for name in ["leaves", "stays"] {
+        let mut member = host.dial(name).lasting().resume().open();
+        member.subscribe(GROUP, qos);
+        member.disconnect();
+    }
+    let mut publisher = host.dial("publisher").open();
+    for number in 0..6 {
+        publisher.publish(&Message::new("t", &[number], qos));
+    }
+    host.kill_and_start(|_| {});
+    host
+}
+
+fn sorted_payloads(client: &mut Client, count: usize) -> Vec<u8> {
+    let mut seen: Vec<u8> = (0..count).map(|_| client.receive().payload[0]).collect();
+    seen.sort_unstable();
+    seen
+}
+
+/// [MQTT-4.8.2-4]: what a member of a shared subscription was taken for before
+/// the start goes to another one when its session ends.
+#[test]
+fn what_a_member_was_taken_for_outlives_the_start_and_its_session() {
+    let host = away_members(Qos::AtLeastOnce);
+    host.dial("leaves").open().disconnect();
+    let mut stays = host.dial("stays").lasting().resume().open();
+    assert_eq!(sorted_payloads(&mut stays, 6), [0, 1, 2, 3, 4, 5]);
+    stays.expect_nothing();
+}
+
+/// The same when it comes back and leaves again.
+#[test]
+fn what_a_member_was_taken_for_goes_to_another_when_it_comes_and_goes() {
+    let host = away_members(Qos::AtLeastOnce);
+    let mut stays = host.dial("stays").lasting().resume().open();
+    let own = sorted_payloads(&mut stays, 3);
+    stays.expect_nothing();
+    let mut leaves = host.dial("leaves").lasting().resume().with(|properties| properties.receive_maximum(1)).open();
+    let first = leaves.take();
+    leaves.disconnect();
+    let passed = sorted_payloads(&mut stays, 3);
+    assert!(passed.contains(&first.payload[0]), "QoS 1 that was not acknowledged goes too");
+    let mut all = [own, passed].concat();
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2, 3, 4, 5]);
+    stays.expect_nothing();
+}
+
+/// [MQTT-4.8.2-5]: QoS 2 that may have been sent before the start dies with its
+/// session.
+#[test]
+fn qos_2_that_a_member_may_have_got_before_the_start_is_given_to_nobody() {
+    let mut host = Host::start();
+    let mut stays = host.dial("stays").lasting().resume().open();
+    stays.subscribe(GROUP, Qos::ExactlyOnce);
+    stays.disconnect();
+    let mut leaves = host.dial("leaves").lasting().resume().open();
+    leaves.subscribe(GROUP, Qos::ExactlyOnce);
+    let mut publisher = host.dial("publisher").open();
+    for number in 0..2 {
+        publisher.publish(&Message::new("t", &[number], Qos::ExactlyOnce));
+        assert_eq!(leaves.take().payload, [number]);
+    }
+    host.kill_and_start(|_| {});
+    host.dial("leaves").open().disconnect();
+    let mut stays = host.dial("stays").lasting().resume().open();
+    stays.expect_nothing();
+}
