@@ -1,25 +1,53 @@
 //! What it takes until a batch is durable, by backend.
 //!
-//! What lives here: batches as turns make them, appended and waited for. What does not: queues and sessions. A disk
-//! makes its writers wait, so this measures time, not CPU time.
+//! What lives here: batches as turns make them, appended and waited for, by a lone writer: no group is shared. What does
+//! not: many writers (`store`), queues and sessions. A disk makes its writers wait, so this measures time, not CPU time.
+//! The disk is that of the directory for temporary files (`TMPDIR`).
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::thread::Thread;
+use std::thread::{JoinHandle, Thread};
 
 use bytes::Bytes;
 use certus::mqtt::{MessageId, Qos};
-use certus::store::{Batch, MemoryStore, Op, QueueEntry, SessionUid, Store, StoredMessage};
+use certus::shutdown::Tasks;
+use certus::store::{
+    Batch, EmbeddedStore, Level, MemoryStore, Op, QueueEntry, SessionUid, Settings, Store, StoredMessage,
+};
 use criterion::{Criterion, Throughput};
 
 /// As the broker is built.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The backends that are there.
-fn stores() -> Vec<(&'static str, Arc<dyn Store>)> {
-    vec![("memory", Arc::new(MemoryStore::default()))]
+/// A store on disk, and its threads.
+struct Running {
+    store: Arc<EmbeddedStore>,
+    threads: Vec<JoinHandle<()>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Running {
+    fn new(level: Level) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = EmbeddedStore::open(directory.path(), Settings { level, ..Settings::default() }).unwrap();
+        let (store, tasks) = (opened.store, Tasks::new());
+        let [committer, applier, keeper] = [(); 3].map(|()| Arc::clone(&store));
+        let threads = [
+            tasks.spawn_thread("committer", move || committer.run_committer()),
+            tasks.spawn_thread("applier", move || applier.run_applier()),
+            tasks.spawn_thread("keeper", move || keeper.run_keeper()),
+        ];
+        Self { store, threads: threads.into_iter().map(Result::unwrap).collect(), _directory: directory }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.store.close();
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
 }
 
 /// Wakes a thread that is parked.
@@ -60,8 +88,8 @@ impl Load {
             });
             for &session in &self.sessions {
                 let message = Arc::clone(&message);
-                let entry =
-                    QueueEntry { seq, qos: Qos::AtLeastOnce, retain: false, subscription_ids: Box::default(), message };
+                let (qos, subscription_ids) = (Qos::AtLeastOnce, Box::default());
+                let entry = QueueEntry { seq, qos, retain: false, subscription_ids, group: None, message };
                 batch.push(Op::Enqueue { session, entry });
             }
         }
@@ -83,7 +111,10 @@ fn commit(store: &dyn Store, batch: Batch, waker: &Waker) {
 fn main() {
     let mut criterion = Criterion::default().configure_from_args().without_plots();
     let waker = Waker::from(Arc::new(Parked(std::thread::current())));
-    for (name, store) in stores() {
+    let [os, fsync] = [Level::Os, Level::Fsync].map(Running::new);
+    let stores: [(&str, Arc<dyn Store>); 3] =
+        [("memory", Arc::new(MemoryStore::default())), ("os", os.store.clone()), ("fsync", fsync.store.clone())];
+    for (name, store) in stores {
         let mut group = criterion.benchmark_group(format!("store commit, {name}"));
         let mut free = 1;
         for (messages, sessions, size) in [(1, 1, 16), (20, 1, 16), (20, 1, 1024), (1, 1000, 16)] {
