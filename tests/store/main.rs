@@ -6,10 +6,13 @@
 //! one line of [`suite`]'s list.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod churn;
 mod crash;
 mod damage;
 mod disk;
 mod durable;
+#[path = "../churn/life.rs"]
+mod life;
 mod looking;
 mod model;
 mod moving;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use certus::mqtt::{MessageId, Qos};
+use certus::mqtt::{MessageId, Qos, TopicFilter};
 use certus::store::{Batch, Op, Position, QueueEntry, Queued, SessionUid, Store, StoredMessage};
 
 /// A message that is told apart by `counter`.
@@ -38,7 +41,8 @@ fn message(counter: u64) -> Arc<StoredMessage> {
 
 fn entry(seq: u64, message: &Arc<StoredMessage>) -> QueueEntry {
     let message = Arc::clone(message);
-    QueueEntry { seq, qos: Qos::AtLeastOnce, retain: seq % 2 == 1, subscription_ids: Box::new([7]), message }
+    let group = seq.is_multiple_of(3).then(|| TopicFilter::new("$share/g/a/+").unwrap());
+    QueueEntry { seq, qos: Qos::AtLeastOnce, retain: seq % 2 == 1, subscription_ids: Box::new([7]), group, message }
 }
 
 fn enqueue(session: SessionUid, seq: u64, counter: u64) -> Op {
