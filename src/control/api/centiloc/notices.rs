@@ -62,6 +62,7 @@ impl From<&NoticeRow> for Notification {
 
 /// Notices.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = NotificationList)]
 struct List {
     /// The oldest first.
     notifications: Vec<Notification>,

@@ -108,6 +108,7 @@ struct Issued {
 /// Certificate requests.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CertificateRequestList)]
 struct List {
     /// The oldest first.
     certificate_requests: Vec<CertificateRequest>,

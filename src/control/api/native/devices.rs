@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::broker::Handle;
 use crate::ca::authority::{DeviceChange, DeviceFilter, DeviceView, NewDevice, Origin as Known, Scope};
 use crate::mqtt::TenantId;
+use crate::shutdown::Tasks;
 
 use super::super::frame::body::{Json, Path, Query};
 use super::super::frame::caller::CalledBy;
@@ -291,7 +292,7 @@ async fn one(
 }
 
 async fn change(
-    State(Api { broker, .. }): State<Api>,
+    State(Api { broker, tasks, .. }): State<Api>,
     CalledBy(caller): CalledBy,
     Path((tenant, device)): Path<(String, String)>,
     IfMatch(if_revision): IfMatch,
@@ -306,18 +307,28 @@ async fn change(
         properties: change.properties.map(text),
         if_revision,
     };
+    let may_end = change.enabled == Some(false);
     let view = broker.authority().change_device(&caller, &tenant, &device, change).await?;
-    let _ = broker.recheck_concerned();
+    if may_end {
+        recheck(&broker, &tasks).await;
+    }
     Ok((etag(view.revision()), Json(counted(&broker, &tenant, view))))
 }
 
+/// Ends the connections that the change concerns: one look at each there is, so
+/// not on a thread that they wait for.
+async fn recheck(broker: &Handle, tasks: &Tasks) {
+    let broker = broker.clone();
+    let _ = tasks.blocking("recheck", move || broker.recheck_concerned()).await;
+}
+
 async fn delete(
-    State(Api { broker, .. }): State<Api>,
+    State(Api { broker, tasks, .. }): State<Api>,
     CalledBy(caller): CalledBy,
     Path((tenant, device)): Path<(String, String)>,
     IfMatch(if_revision): IfMatch,
 ) -> Result<StatusCode, Problem> {
     broker.authority().forget_device(&caller, &tenant, &device, if_revision).await?;
-    let _ = broker.recheck_concerned();
+    recheck(&broker, &tasks).await;
     Ok(StatusCode::NO_CONTENT)
 }
