@@ -20,7 +20,7 @@ use super::{Api, Done, ask, put, tenant, text};
   certus anchor code root                       the CN that proves possession of its key
   certus anchor verify root proof.pem
   certus anchor set root --crl http://pki.example/ca.crl --stale-crl hard
-  certus anchor preview old-root                who a removal would cut off
+  certus anchor preview old-root                who a removal would cut off; --devices: those away, too
   certus anchor delete old-root
 
 An anchor is named by its name, its identifier or its SHA-256. Everything holds
@@ -122,10 +122,13 @@ enum Command {
         #[arg(long, value_name = "TIME", value_parser = super::token::lasts)]
         crl_refresh: Option<u64>,
     },
-    /// Show who a removal would cut off.
+    /// Show who a removal would cut off: live connections, or devices.
     Preview {
         /// The anchor.
         anchor: String,
+        /// The devices that came through it last, connected or not.
+        #[arg(long)]
+        devices: bool,
     },
     /// Delete it; whoever came in through it has to go.
     Delete {
@@ -236,9 +239,12 @@ impl Place<'_> {
                 put(&mut change, "crl_refresh_seconds", *crl_refresh);
                 self.set(anchor, change).await
             }
-            Command::Preview { anchor } => {
-                let all = self.cut_off(&self.found(anchor).await?).await?;
-                show::list(self.api, &all, super::connections::COLUMNS);
+            Command::Preview { anchor, devices } => {
+                let found = self.found(anchor).await?;
+                match devices {
+                    true => show::list(self.api, &self.devices_of(&found).await?, super::device::COLUMNS),
+                    false => show::list(self.api, &self.cut_off(&found).await?, super::connections::COLUMNS),
+                }
                 Ok(())
             }
             Command::Delete { anchor, yes } => {
@@ -298,15 +304,22 @@ impl Place<'_> {
     async fn warned(&self, anchor: &str, verb: &str, yes: bool) -> Done<Value> {
         let found = self.found(anchor).await?;
         if !yes {
-            let count = self.cut_off(&found).await?.len();
+            let (live, known) = (self.cut_off(&found).await?.len(), self.devices_of(&found).await?.len());
             let name = text(&found, "name");
-            ask::sure(yes, &format!("{verb} anchor {name}, through which {count} live connections came in"))?;
+            let whom = format!("{live} live connections came in, and {known} known devices last");
+            ask::sure(yes, &format!("{verb} anchor {name}, through which {whom}"))?;
         }
         Ok(found)
     }
 
     async fn cut_off(&self, anchor: &Value) -> Done<Vec<Value>> {
         self.client.all(&self.path(anchor, &["cut-off"]), &[], MOST).await
+    }
+
+    /// The devices that came through it last.
+    async fn devices_of(&self, anchor: &Value) -> Done<Vec<Value>> {
+        let fingerprint = anchor.pointer("/certificate/fingerprint").and_then(Value::as_str).unwrap_or_default();
+        self.client.all(&["tenants", &self.tenant, "devices"], &[("anchor", fingerprint)], MOST).await
     }
 
     async fn found(&self, anchor: &str) -> Done<Value> {

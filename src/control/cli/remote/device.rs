@@ -111,7 +111,7 @@ enum Origin {
     Api,
 }
 
-const COLUMNS: &[Column] = &[
+pub(super) const COLUMNS: &[Column] = &[
     ("DEVICE", "/id"),
     ("ENABLED", "/enabled"),
     ("LIVE", "/connections"),
