@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     };
     let is_whole = told(&opened);
     let done = match &args.command {
-        Command::Check { .. } => check(&opened.store, &directory),
+        Command::Check { .. } => check(&opened.store, &directory, is_whole),
         Command::Compact { .. } => compact(&opened.store),
         Command::Salvage { .. } => Outcome::Done,
         Command::Export { file, .. } => export(&opened.store, file),
@@ -122,7 +122,7 @@ fn told(opened: &Opened) -> bool {
     opened.damage.is_empty() && opened.missing.is_empty()
 }
 
-fn check(store: &Arc<EmbeddedStore>, directory: &Path) -> Outcome {
+fn check(store: &Arc<EmbeddedStore>, directory: &Path, is_whole: bool) -> Outcome {
     let report = match store.check() {
         Ok(report) => report,
         Err(error) => return Outcome::failed(error),
@@ -137,8 +137,12 @@ fn check(store: &Arc<EmbeddedStore>, directory: &Path) -> Outcome {
         complain(fault);
     }
     match report.faults {
-        0 => {
+        0 if is_whole => {
             say("good");
+            Outcome::Done
+        }
+        0 => {
+            say("the index is good, as far as it goes");
             Outcome::Done
         }
         faults => Outcome::failed(format_args!(
@@ -161,8 +165,8 @@ fn salvage(directory: &Path, settings: store::Settings) -> Outcome {
     say(format_args!("the old index is kept in {}; remove it when nothing of it is wanted", kept_as.display()));
     match EmbeddedStore::open(directory, settings) {
         Ok(opened) => {
-            told(&opened);
-            check(&opened.store, directory)
+            let is_whole = told(&opened);
+            check(&opened.store, directory, is_whole)
         }
         Err(error) => Outcome::failed(error),
     }
