@@ -36,6 +36,31 @@ ok "$(token pump-0043 | jq -r .error)" "Device Certificates/Unprocessable Entity
 ok "$(code token pump-0042)" 200 "who is known stays"
 """
 
+# As thin-edge.io asks (`tedge cert download c8y` and `tedge cert renew`): the request without its PEM lines, at the tenant's
+# host and without a label; first with the device's name and one-time password, then by the device's token through a proxy.
+THIN_EDGE = r"""
+EST="$URL/.well-known/est"
+tedge(){ curl -sS --cacert "$CA" -H "Host: factory.broker.lan:$HTTPS" -H 'Content-Type: application/pkcs10' --data-binary "@$1" -o said -w '%{http_code}' "${@:2}"; }
+csr(){ [ -e $1.key ] || ec $1; openssl req -new -key $1.key -subj "/CN=${2:-$1}/O=Thin Edge/OU=Test Device" 2>/dev/null | grep -v -- ----- > $1.csr; }
+got(){ tr -d '\r\n' < said | openssl base64 -d -A | openssl pkcs7 -inform DER -print_certs | openssl x509 -out $1.pem; }
+csr tedge1; csr tedge1b tedge1
+OTP=$(c8y -d '{"device":"tedge1"}' "$URL/api/v1/tenants/$C8Y/enrolment-tokens" | jq -r .token)
+ok "$(tedge tedge1.csr -u tedge1:another-password "$EST/simpleenroll")" 401 "a wrong one-time password"
+ok "$(tedge tedge1.csr -u "tedge1:$OTP" "$EST/simpleenroll")" 200 "the right one"
+got tedge1
+ok "$(raw --cert tedge1.pem --key tedge1.key --id tedge1)" "CONNACK 0 sp 0" "thin-edge.io connects"
+D=$(token tedge1 | jq -r .accessToken)
+ok "$(tedge tedge1b.csr -H "Authorization: Bearer $D" "$EST/simplereenroll")" 200 "its token renews its certificate"
+got tedge1b
+ok "$(openssl x509 -in tedge1b.pem -noout -subject)" "subject=CN = tedge1" "for its own name"
+ok "$(raw --cert tedge1b.pem --key tedge1b.key --id tedge1)" "CONNACK 0 sp 0" "with another key"
+csr tedge2
+ok "$(tedge tedge2.csr -H "Authorization: Bearer $D" "$EST/simplereenroll")" 403 "for another name it does not"
+ok "$(tedge tedge1b.csr -H "Authorization: Bearer ${D}x" "$EST/simplereenroll")" 401 "a forged token"
+c8y -d '{"target":"device","value":"tedge1","reason":"keyCompromise"}' "$URL/api/v1/tenants/$C8Y/revocations" > /dev/null
+ok "$(tedge tedge1b.csr -H "Authorization: Bearer $D" "$EST/simplereenroll" | cut -c1)" 4 "a device that was revoked renews nothing by a token of before"
+"""
+
 OPTION = r"""
 O=$URL/tenant/options/oauth.internal/device-token.lifespan.seconds
 ok "$(c8y $O | jq -r '[.category,.key,.value] | join(" ")')" "oauth.internal device-token.lifespan.seconds 3600" "the default"
@@ -56,4 +81,4 @@ ok "$(curl -sS --cacert "$CA" $URL/tenant/openapi.json | jq -r '.paths | has("/d
 
 def run(t):
     broker = t.certus(config(t, max_chain_length=3))
-    play(t, broker, WORDS + TOKEN + OPTION)
+    play(t, broker, WORDS + TOKEN + THIN_EDGE + OPTION)

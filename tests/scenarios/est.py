@@ -56,6 +56,29 @@ ok "$(code est -H "Authorization: Bearer $ADMIN" -H "$P10" --data-binary @other.
 ok "$(code est -X POST -d x "$EST/serverkeygen") $(code est -X POST -d x "$EST/fullcmc")" "404 404" "keys are not made here"
 """
 
+# What libest's client sends (est_client.c), and what it compares letter by letter in answers (est_client_http.c).
+LIBEST = r"""
+libest(){ est --http1.1 -H 'User-Agent: libest client 1.0' -H 'Connection: close' -H 'Accept: */*' -H "$P10" -D heads -w '%{http_code}' "$@"; }
+in_full(){ grep -c "^$1" heads; }
+ok "$(libest -H 'Content-Type:' -o cacerts.b64 "$EST/cacerts")" 200 "libest fetches the CA"
+ok "$(in_full 'Content-Type: application/pkcs7-mime') $(in_full 'Content-Length: [1-9]') $(in_full 'Transfer-Encoding')" "1 1 0" "with the names of fields that it knows"
+mkreq valve /CN=valve; V=$(invite valve)
+ok "$(libest -o said --data-binary @valve.b64 "$EST/simpleenroll")" 401 "it asks without a login first"
+ok "$(in_full 'WWW-Authenticate: Basic realm="')" 1 "and is told how in a field that it knows"
+ok "$(libest -u "valve:$V" -o valve.p7 --data-binary @valve.b64 "$EST/simpleenroll")" 200 "then with one"
+ok "$(in_full 'Content-Type: application/pkcs7-mime; smime-type=certs-only') $(in_full 'Content-Length: [1-9]')" "1 1" "and gets its certificate"
+taken valve.p7 valve.pem
+ok "$(connects valve valve)" "CONNACK 0 sp 0" "which works"
+ok "$(libest --cert valve.pem --key valve.key -o valve.p7 --data-binary @valve.b64 "$EST/simplereenroll")" 200 "it renews by the certificate"
+again(){ code est --cert valve.pem --key valve.key --data-binary @valve.b64 "$@" "$EST/simplereenroll"; }
+ok "$(again -H "$P10" -H 'Transfer-Encoding: chunked')" 200 "a body in chunks"
+ok "$(again --http1.0 -H "$P10")" 200 "HTTP 1.0"
+ok "$(again -H "$P10; charset=us-ascii" -H 'Content-Transfer-Encoding: base64')" 200 "a type with a parameter"
+ok "$(again -H 'content-type: APPLICATION/PKCS10')" 200 "a type in capitals"
+sed 's/$/\r/' valve.b64 > crlf.b64
+ok "$(code est --cert valve.pem --key valve.key -H "$P10" --data-binary @crlf.b64 "$EST/simplereenroll")" 200 "lines that end as MIME's do"
+"""
+
 RENEW = r"""
 sub(){ mosquitto_sub -h localhost -p "$MQTTS" --cafile "$CA" --cert "$1.pem" --key "$1.key" -V mqttv311 -i "$2" -c -q 1 -t "work/$2" "${@:3}"; }
 pub(){ mosquitto_pub -h localhost -p "$MQTTS" --cafile "$CA" --cert form-der.pem --key form-der.key -i form-der -q 1 -t "$1" -m "$2"; }
@@ -102,7 +125,7 @@ def run(t):
 ANCHOR=$(jq -n --rawfile c owner.pem '{name:"owner",certificate:$c}' | api -d @- "$URL/api/v1/tenants/$TENANT/anchors" | jq -r .id)
 """
     (t.home / "owner.pem").write_text(root.cert.read_text())
-    script = "".join((PREPARE, AUTHORITY, ENROL, upload, RENEW))
+    script = "".join((PREPARE, AUTHORITY, ENROL, LIBEST, upload, RENEW))
     play(t, broker, script, TENANT="lab", ADMIN=administrator(broker))
     log = "\n".join(broker.log())
     t.matches(log, r"refused at renewal: revoked: .*CN=pump-7", "the refusal is recorded")

@@ -22,6 +22,8 @@ use hyper_util::service::TowerToHyperService;
 use crate::broker::{Guest, Handle, HttpsDoor, HttpsStream, WebSocketRequest};
 use crate::shutdown::Tasks;
 
+use super::spelling::Spelled;
+
 /// How long what is under way may take once the broker stops.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -74,9 +76,11 @@ async fn accept(Entrance { door, tasks }: Entrance, routes: Router) {
 async fn answer(stream: HttpsStream, guest: Arc<Guest>, door: &HttpsDoor, routes: Router, tasks: Tasks) {
     let settings = door.settings();
     let mut http = http1::Builder::new();
+    // There are clients that compare names of fields letter by letter.
+    http.title_case_headers(true);
     http.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout).max_buf_size(settings.max_head_bytes);
     let service = TowerToHyperService::new(routes.layer(Extension(guest)));
-    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection = http.serve_connection(TokioIo::new(Spelled(stream)), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let mut stop = tasks.stop_signal();
     // What a client does wrong is its own business: errors of the stream end
@@ -121,8 +125,8 @@ pub(super) async fn websocket(
     tasks.spawn("https upgrade", async move {
         // The error is a client that went away before it had its answer.
         let Ok(upgraded) = upgrade.await else { return };
-        if let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<HttpsStream>>() {
-            door.serve_mqtt(io.into_inner(), read_buf.into(), &guest).await;
+        if let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Spelled<HttpsStream>>>() {
+            door.serve_mqtt(io.into_inner().0, read_buf.into(), &guest).await;
         }
     });
     let fields = [

@@ -16,6 +16,7 @@ mod mindconnect;
 mod native;
 mod pages;
 mod public;
+mod spelling;
 
 pub use admin::Admin;
 pub use https::serve;
