@@ -7,7 +7,6 @@ What lives here: the broker that is asked, and what is asked of it. What does no
 
 import argparse
 import json
-import re
 import ssl
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.broker import Certus  # noqa: E402
 from support.scenario import tenant  # noqa: E402
+from support.shell import administrator  # noqa: E402
 
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
           "response_schema_conformance,unsupported_method")
@@ -34,20 +34,20 @@ DOCUMENTS = [
 SCOPES = {"mind": ["mcmqtt.admin"], "t2250": ["admin"], "lab": ["admin"]}
 
 
-def token_of(broker, administrator, owner):
+def token_of(broker, master, owner):
     """A token of a tenant."""
     request = urllib.request.Request(
         f"https://localhost:{broker.https}/api/v1/tenants/{owner}/tokens", method="POST",
         data=json.dumps({"name": "schema", "scopes": SCOPES[owner]}).encode(),
-        headers={"Authorization": f"Bearer {administrator}", "Content-Type": "application/json"})
+        headers={"Authorization": f"Bearer {master}", "Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context(cafile=str(broker.ca))) as answer:
         return json.load(answer)["token"]
 
 
-def asked(o, broker, home, administrator, document, seconds):
+def asked(o, broker, home, master, document, seconds):
     """Whether all answers of one document are as it says."""
     name, place, base, owner, _, left_out = document
-    token = token_of(broker, administrator, owner) if owner else administrator
+    token = token_of(broker, master, owner) if owner else master
     root = f"https://localhost:{broker.https}"
     print(f"{name}: {seconds:.0f} s", flush=True)
     done = subprocess.run(
@@ -69,6 +69,7 @@ def main():
     options.add_argument("--seed", default="20260101")
     options.add_argument("names", nargs="*", help="documents; all of them without a name")
     o = options.parse_args()
+    o.schemathesis = str(Path(o.schemathesis).resolve())
     chosen = [document for document in DOCUMENTS if not o.names or document[0] in o.names]
     config = '[storage]\ndurability = "memory"\n'
     config += tenant("lab", "open") + tenant("mind", "mindconnect") + tenant("t2250", "cumulocity") + tenant("acme", "centiloc")
@@ -76,10 +77,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix="certus-schema-") as home:
         broker = Certus(Path(o.broker).resolve(), home, config).start()
         try:
-            administrator = re.search(r"certus_\w+", "\n".join(broker.process.out))[0]
+            master = administrator(broker)
             shares = sum(document[4] for document in chosen)
             for document in chosen:
-                good += asked(o, broker, home, administrator, document, o.seconds * document[4] / shares)
+                good += asked(o, broker, home, master, document, o.seconds * document[4] / shares)
             alive = broker.process.child.poll() is None
             panics = [line for line in broker.process.err if "panicked" in line]
         finally:
