@@ -35,6 +35,7 @@ const MAX_CHALLENGE: usize = 255;
 /// A request whose signature holds.
 #[derive(Clone, Debug)]
 pub struct Request {
+    der: Vec<u8>,
     subject: Subject,
     attributes: Vec<(String, Option<String>)>,
     public_key: Vec<u8>,
@@ -80,7 +81,7 @@ impl Request {
         let der = found.first().map(Vec::as_slice).unwrap_or_default();
         let parts = Parts::read(der)
             .ok_or_else(|| objection("csr", "it is no certificate request (PKCS#10) in DER; copy it again, whole"))?;
-        let request = parts.understand()?;
+        let request = Self { der: der.to_vec(), ..parts.understand()? };
         // Nobody could verify with such a key, so this is the first thing to say.
         request.key.check_strength().map_err(|reason| request.wrong_key(reason))?;
         parts.check_signature()?;
@@ -100,6 +101,12 @@ impl Request {
         })?;
         request.check_centiloc()?;
         Ok(request)
+    }
+
+    /// The request alone, DER, whatever else stood beside it.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The subject that is asked for, byte for byte.
@@ -274,6 +281,7 @@ impl<'a> Parts<'a> {
             _ => return Err(objection("subject", "the subject is no distinguished name")),
         };
         let mut request = Request {
+            der: Vec::new(),
             subject: Subject::taken_over(self.subject)
                 .map_err(|error| objection("subject", format!("the subject: {}", error.reason)))?,
             attributes: name::attributes(&subject),

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64ct::{Base64, Encoding};
+
 use super::draft::Draft;
 use super::fault::{Fault, Kind};
 use super::state::State;
@@ -85,6 +87,13 @@ impl Keys {
         self.sealing
             .seal(secret, &owner(tenant, used_for))
             .map_err(|error| Fault::new(Kind::Internal, error.to_string()))
+    }
+
+    /// A tenant's secret as a text that only this broker could open.
+    pub(super) fn seal_option(&self, secret: &str, tenant: &str) -> Result<String, Fault> {
+        let sealed = self.sealing.seal(secret.as_bytes(), &format!("option/{tenant}"));
+        let sealed = sealed.map_err(|error| Fault::new(Kind::Internal, error.to_string()))?;
+        Ok(format!("sealed:{}", Base64::encode_string(&sealed)))
     }
 
     pub(super) fn open(&self, row: &KeyRow) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {

@@ -17,6 +17,9 @@ const SHORTEST: u64 = 300;
 const TOKENS: (&str, &str) = ("oauth.internal", "device-token.lifespan.seconds");
 /// Whether the tenant's own list of serials counts (C8Y-CRL-01).
 pub(super) const OFFLINE_LIST: (&str, &str) = ("configuration", "crl.offline.check.enabled");
+/// What the keys of secrets begin with. Their values are told to nobody, and
+/// lie sealed in the store.
+const SECRET: &str = "credentials.";
 /// The most options of one tenant.
 const MOST: usize = 1000;
 
@@ -70,7 +73,11 @@ impl Authority {
             {
                 return Err(Fault::new(Kind::LimitReached, format!("tenant {tenant} has {MOST} options already")));
             }
-            Ok(draft.put(named(tenant, category, key, value.to_owned())))
+            let value = match key.starts_with(SECRET) {
+                true => self.keys.seal_option(value, tenant)?,
+                false => value.to_owned(),
+            };
+            Ok(draft.put(named(tenant, category, key, value)))
         })
         .await
     }

@@ -81,7 +81,7 @@ impl Authority {
             let row = RequestRow {
                 id: random::ulid(draft.now)?,
                 tenant: tenant.clone(),
-                der: request.to_vec(),
+                der: read.der().to_vec(),
                 organization,
                 email,
                 curve: read.key().to_string(),

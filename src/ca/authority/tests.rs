@@ -445,3 +445,35 @@ async fn a_request_that_anybody_hands_in_is_bounded_in_size_and_by_what_waits() 
     let again = house_on(Arc::clone(&house.store));
     assert_eq!(again.authority.requests(&broker()).unwrap().len(), 1001, "they are there after a start");
 }
+
+/// A script sent the private key behind the request: it must not be kept.
+#[tokio::test]
+async fn nothing_is_kept_of_what_stands_beside_a_request() {
+    let house = house();
+    let csr = request(&[
+        (DnType::OrganizationName, "ACME SA"),
+        (DnType::CommonName, "cent"),
+        (DnType::CustomDnType(EMAIL.to_vec()), "ops@acme.example"),
+    ]);
+    let der = house.authority.hand_in(&csr).await.unwrap().der;
+    let text = |label: &str, bytes: &[u8]| {
+        let body = base64ct::Base64::encode_string(bytes);
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    };
+    let key = KeyPair::generate().unwrap();
+    let both = text("CERTIFICATE REQUEST", &der) + &text("PRIVATE KEY", &key.serialize_der());
+    let kept = house.authority.hand_in(both.as_bytes()).await.unwrap();
+    assert_eq!(kept.der, der);
+    house.authority.approve(&broker(), &kept.id, "$argon2id$one".into()).await.unwrap();
+}
+
+/// C8Y-OPT-01: what begins with `credentials.` is a secret by convention, and no part of the product reads it.
+#[tokio::test]
+async fn an_option_that_is_a_secret_lies_sealed_in_the_store() {
+    let house = house();
+    house.authority.set_option(&broker(), "open", "mine", "credentials.mail", "hush").await.unwrap();
+    house.authority.set_option(&broker(), "open", "mine", "mail", "told").await.unwrap();
+    let value = |key| house.authority.option(&broker(), "open", "mine", key).unwrap().value;
+    assert!(value("credentials.mail").starts_with("sealed:") && !value("credentials.mail").contains("hush"));
+    assert_eq!(value("mail"), "told");
+}

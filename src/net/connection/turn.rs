@@ -167,7 +167,7 @@ impl Connection {
         tracing::trace!(
             connection = parts.entered.control.id(),
             topic = topic.as_str(),
-            payload = %message.payload.escape_ascii(),
+            bytes = message.payload.len(),
             "publish"
         );
         buffers.turn.add(&message, &slot.route, encode::common, &permit);
