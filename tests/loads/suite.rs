@@ -64,6 +64,23 @@ fn two_brokers_are_measured_in_turns_and_told_apart() {
 }
 
 #[test]
+fn what_a_broker_loses_in_a_scenario_is_told_by_the_exit_code_and_the_report() {
+    let host = start(|settings| settings.delivery.offline_messages = 10);
+    let files = tempfile::tempdir().unwrap();
+    let output = suite(&host, files.path(), "--only queue-10,pairs-q1 --label own");
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    assert!(words(&output).contains("lost "), "{}", words(&output));
+    let report = json(files.path());
+    let own = |row: usize| &report["scenarios"][row]["brokers"]["own"];
+    assert_eq!((&own(0)["lost"], &own(0)["clean"]), (&0.into(), &true.into()), "{report}");
+    // Two rounds of 300 messages for three sessions that keep ten each.
+    assert_eq!((&own(1)["lost"], &own(1)["clean"]), (&540.into(), &false.into()), "{report}");
+    let page = std::fs::read_to_string(files.path().join("suite.html")).unwrap();
+    assert!(page.contains("<td class=\"bad\">lost 540</td>"), "{page}");
+    host.stop();
+}
+
+#[test]
 fn the_page_needs_nothing_else_and_says_everything_in_words_too() {
     let host = start(|_| {});
     let files = tempfile::tempdir().unwrap();

@@ -12,6 +12,9 @@ use super::super::error::Error;
 use super::catalogue::Scenario;
 use crate::mqtt::Version;
 
+/// Messages of a scenario that counts them, for each client that `--at-most` allows.
+const EACH: u64 = 100;
+
 /// Measure named scenarios, of one broker or of two side by side, and write a report.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SuiteArgs {
@@ -57,7 +60,7 @@ pub struct SuiteArgs {
     /// Seconds before that
     #[arg(long, default_value_t = 1.0)]
     pub warm_up: f64,
-    /// No more publishers, subscribers or clients than this: for a small machine, or a look at correctness alone
+    /// No more publishers, subscribers or clients than this, and messages where they are counted: for a small machine, or a look at correctness alone
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub at_most: Option<u16>,
     /// Protocol version of scenarios that do not need one
@@ -99,6 +102,7 @@ impl SuiteArgs {
             duration: if names(" --duration ") { args.duration } else { self.duration },
             many: args.beside.map(|_| args.many().min(self.at_most.map_or(u32::MAX, u32::from))),
             warm_up: self.warm_up,
+            count: args.count().map(|count| count.min(self.at_most.map_or(u64::MAX, |most| u64::from(most) * EACH))),
             plain: args.plain || self.plain,
             json: true,
             ..args

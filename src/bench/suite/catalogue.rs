@@ -3,7 +3,9 @@
 //! What lives here: names, groups, titles, command lines, figures and goals. What does not: running them.
 //! Invariant: every name is unique, and every line is one that the command line takes.
 
-use super::figure::{CROWD, DISTURBED, FLAT_OUT, FLAT_OUT_TIMED, Figure, GROWN, PACED, RESUMED, STILL, STORM, STORMED};
+use super::figure::{
+    CROWD, DISTURBED, FLAT_OUT, FLAT_OUT_TIMED, Figure, GROWN, KEPT, PACED, RESUMED, STILL, STORM, STORMED,
+};
 
 /// The groups, each with what it shows; the first is what runs when nothing is asked for.
 pub const GROUPS: &[(&str, &str)] = &[
@@ -12,6 +14,10 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("open", "the shapes of the Open MQTT Benchmark Suite, at the size of one machine with 20,000 descriptors"),
     ("beside", "what others do to those who work: a sleeper, a storm of devices, clients that behave badly (minutes)"),
     ("growth", "the same pairs with subscriptions and sleeping sessions that have nothing to do with them (minutes)"),
+    (
+        "durable",
+        "queueing for sessions that sleep, and draining: beside a broker that keeps what it acknowledges, or not",
+    ),
     ("long", "15,000 idle connections with a keep alive of 60 s, for a minute"),
 ];
 
@@ -70,6 +76,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(open());
     all.extend(beside());
     all.extend(growth());
+    all.extend(durable());
     all.push(
         Scenario::new(
             "long",
@@ -227,6 +234,23 @@ fn growth() -> Vec<Scenario> {
         one("growth-wildcard-1M", "1,000,000 wildcard subscriptions of others", "wildcards --many 1000000"),
         one("growth-sleeping-20K", "20,000 sleeping sessions of others", "sleeping --many 20000"),
         one("growth-sleeping-100K", "100,000 sleeping sessions of others", "sleeping --many 100000"),
+    ]
+}
+
+fn durable() -> Vec<Scenario> {
+    let one = |name: &str, title: &str, line: &str| Scenario::new("durable", name, title, line, KEPT);
+    vec![
+        one("queue-10", "10 publishers for 10 sleeping sessions, QoS 1, 16 B, 50,000 messages", "queue"),
+        one(
+            "queue-100",
+            "100 publishers for 100 sleeping sessions, QoS 1, 256 B, 200,000 messages",
+            "queue --publishers 100 --subscribers 100 --size 256 --count 200000",
+        ),
+        one(
+            "queue-100-few",
+            "the same with 5,000 messages, for a broker that writes everything down for each",
+            "queue --publishers 100 --subscribers 100 --size 256 --count 5000",
+        ),
     ]
 }
 

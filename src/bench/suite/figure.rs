@@ -82,6 +82,15 @@ pub static STILL: &[Figure] = &[
     cost("broker_kib_each", "resident memory each", "KiB"),
     rate("connected_per_s", "connects"),
 ];
+/// Messages for sessions that sleep.
+pub static KEPT: &[Figure] = &[
+    rate("queued_per_s", "acknowledged while they sleep"),
+    cost("broker_cpu_s_per_million_queued", "broker CPU per million acknowledged", "s"),
+    cost("acknowledgement_us/p50", "to the answer p50", "µs"),
+    cost("acknowledgement_us/p99", "to the answer p99", "µs"),
+    rate("drained_per_s", "deliveries after they woke"),
+    cost("broker_cpu_s_per_million_drained", "broker CPU per million deliveries", "s"),
+];
 /// A window with disturbance, by latency.
 pub static DISTURBED: &[Figure] = &[
     cost("beside/p99_ratio", "latency p99, times the quiet one", ""),
