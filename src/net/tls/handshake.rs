@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
 
 use crate::identity::admission::Peer;
 use crate::identity::capture::{capture, refusal_of};
@@ -14,7 +13,8 @@ use crate::telemetry::metrics::Counter;
 
 use super::super::listener::Listener;
 use super::super::shared::Node;
-use super::{Transport, older};
+use super::Transport;
+use super::accept::accept;
 
 /// Shakes hands, when the listener speaks TLS. A failure is recorded here.
 pub(in crate::net) async fn shake(
@@ -28,21 +28,17 @@ pub(in crate::net) async fn shake(
     let Some(tls) = &listener.tls else { return Some((Transport::plain(socket), peer)) };
     let tls = tls.load_full();
     let asked: OnceLock<Option<Arc<str>>> = OnceLock::new();
-    let handshake = async {
-        older::refuse(&mut socket).await?;
-        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
-        let _ = asked.set(hello.client_hello().server_name().map(Arc::from));
-        let config = tls.choose(&hello.client_hello());
-        hello.into_stream(config).await
-    };
+    let handshake = accept(&mut socket, |hello| {
+        let _ = asked.set(hello.server_name().map(Arc::from));
+        tls.choose(hello)
+    });
     let (result, found) = capture(tokio::time::timeout(limit, handshake)).await;
     let result = result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     peer.server_name = asked.into_inner().flatten();
     match result {
-        Ok(stream) => {
-            let (socket, connection) = stream.into_inner();
-            describe(&mut peer, &connection);
-            Some((Transport::tls(socket, connection), peer))
+        Ok(session) => {
+            describe(&mut peer, session.common());
+            Some((Transport::tls(socket, session), peer))
         }
         Err(error) => {
             Counter::HandshakesFailed.one();
@@ -54,7 +50,7 @@ pub(in crate::net) async fn shake(
 }
 
 /// Counts a handshake, and notes what it says of the peer.
-pub(super) fn describe(peer: &mut Peer, connection: &rustls::ServerConnection) {
+pub(super) fn describe(peer: &mut Peer, connection: &rustls::CommonState) {
     match connection.handshake_kind() {
         Some(rustls::HandshakeKind::Resumed) => Counter::HandshakesResumed.one(),
         _ => Counter::HandshakesFull.one(),

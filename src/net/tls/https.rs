@@ -8,32 +8,37 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::identity::admission::Peer;
 use crate::identity::capture::{capture, refusal_of};
 use crate::identity::https::HttpsTls;
 use crate::telemetry::metrics::Counter;
 
+use super::super::lent::lend;
 use super::super::shared::Node;
+use super::accept::accept;
 use super::handshake::describe;
-use super::{Transport, older};
+use super::{Read, Transport};
 
 /// A TLS connection over which HTTP is spoken.
 pub struct HttpsStream {
-    inner: TlsStream<TcpStream>,
+    inner: Transport,
+    /// Plaintext that was not asked for yet.
+    heard: Vec<u8>,
     /// A write may wait for the peer so long.
     patience: Duration,
     /// The end of a wait that goes on.
     waiting: Option<Pin<Box<Sleep>>>,
 }
+
+/// What is encrypted at once.
+const WRITE: usize = 64 * 1024;
 
 /// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
@@ -53,19 +58,17 @@ pub(in crate::net) async fn shake_https(
     patience: Patience,
 ) -> Option<HttpsStream> {
     let asked: OnceLock<Option<Arc<str>>> = OnceLock::new();
-    let handshake = async {
-        older::refuse(&mut socket).await?;
-        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
-        let _ = asked.set(hello.client_hello().server_name().map(Arc::from));
-        let config = tls.choose(&hello.client_hello());
-        hello.into_stream(config).await
-    };
+    let handshake = accept(&mut socket, |hello| {
+        let _ = asked.set(hello.server_name().map(Arc::from));
+        tls.choose(hello)
+    });
     let (result, found) = capture(tokio::time::timeout(patience.handshake, handshake)).await;
     peer.server_name = asked.into_inner().flatten();
     match result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(stream) => {
-            describe(peer, stream.get_ref().1);
-            Some(HttpsStream { inner: stream, patience: patience.write, waiting: None })
+        Ok(session) => {
+            describe(peer, session.common());
+            let inner = Transport::tls(socket, session);
+            Some(HttpsStream { inner, heard: Vec::new(), patience: patience.write, waiting: None })
         }
         Err(error) => {
             Counter::HandshakesFailed.one();
@@ -79,8 +82,7 @@ pub(in crate::net) async fn shake_https(
 impl HttpsStream {
     /// The same stream for MQTT; HTTP has written all that it had to say.
     pub(in crate::net) fn into_transport(self) -> Transport {
-        let (socket, connection) = self.inner.into_inner();
-        Transport::tls(socket, connection)
+        self.inner
     }
 
     /// Hands on what a write came to, and measures how long it waits.
@@ -100,40 +102,44 @@ impl HttpsStream {
 
 impl AsyncRead for HttpsStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_read(cx, into)
+        let this = self.get_mut();
+        while this.heard.is_empty() {
+            let read = lend(|buffers| this.inner.poll_read(cx, &mut buffers.cipher, &mut this.heard));
+            // A part of a record says nothing yet.
+            if ready!(read)? == Read::Closed && this.heard.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let count = this.heard.len().min(into.remaining());
+        into.put_slice(this.heard.get(..count).unwrap_or_default());
+        this.heard.drain(..count);
+        if this.heard.is_empty() {
+            this.heard = Vec::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for HttpsStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
-        this.within_patience(cx, written)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, pieces);
-        this.within_patience(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        let flushed = this.inner.poll_flush(cx);
+        ready!(this.within_patience(cx, flushed))?;
+        let piece = bytes.get(..WRITE).unwrap_or(bytes);
+        Poll::Ready(this.inner.send(piece).map(|()| piece.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = Pin::new(&mut this.inner).poll_flush(cx);
+        let flushed = this.inner.poll_flush(cx);
         this.within_patience(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let ended = Pin::new(&mut this.inner).poll_shutdown(cx);
-        this.within_patience(cx, ended)
+        let flushed = this.inner.poll_flush(cx);
+        ready!(this.within_patience(cx, flushed))?;
+        this.inner.close_notify();
+        Pin::new(this.inner.socket_mut()).poll_shutdown(cx)
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! What lives here: the look at a ClientHello before rustls sees it, and the
 //! alert for one that is too old. What does not: any other reason to refuse a
-//! handshake. Invariant: bytes are only looked at, never taken, unless the
-//! client is refused.
+//! handshake. Invariant: bytes are only looked at.
 //!
 //! rustls meets the missing signature algorithms of such a hello before it looks
 //! at the version, and says `handshake_failure`. TLS-01 wants
@@ -19,17 +18,13 @@ const ALERT: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 /// Record header, handshake header, client version.
 const HEAD: usize = 5 + 4 + 2;
 
-/// Refuses a client whose newest version is older than TLS 1.2.
+/// Refuses a client whose newest version is older than TLS 1.2; `hello` is what
+/// it has sent.
 ///
 /// # Errors
 /// The client was refused, or the stream failed.
-pub(super) async fn refuse(socket: &mut TcpStream) -> io::Result<()> {
-    let mut head = [0; HEAD];
-    let seen = socket.peek(&mut head).await?;
-    let Some(version) = head.get(..seen).and_then(older_than_1_2) else { return Ok(()) };
-    // Whoever leaves bytes unread resets the connection, and the alert with it.
-    let mut hello = [0; 4096];
-    let _ = socket.try_read(&mut hello);
+pub(super) async fn refuse(socket: &mut TcpStream, hello: &[u8]) -> io::Result<()> {
+    let Some(version) = hello.get(..HEAD).and_then(older_than_1_2) else { return Ok(()) };
     socket.write_all(&ALERT).await?;
     socket.shutdown().await?;
     Err(io::Error::new(io::ErrorKind::InvalidData, format!("the client speaks nothing newer than {version}")))
