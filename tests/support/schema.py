@@ -7,6 +7,7 @@ What lives here: the broker that is asked, and what is asked of it. What does no
 
 import argparse
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def asked(o, broker, home, master, document, seconds):
          *(part for path in left_out for part in ("--exclude-path", path)),
          # A head that is no HTTP ends its connection, and the next request may meet that end.
          "--request-retries", "2", "--max-time", str(round(seconds)), "--seed", o.seed, "--no-color", "--generation-database", "none", "--warnings", "off"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds * 3 + 60, cwd=home)
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds * 3 + 60, cwd=home,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schema_hooks.py"))})
     print("\n".join(done.stdout.splitlines()[-150 if done.returncode else -25:]))
     return done.returncode == 0
 
