@@ -194,6 +194,8 @@ fn put(object: &mut Map<String, Value>, path: &[&str], field: &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn reasons(text: &str) -> Vec<Result<Proof, String>> {
@@ -241,5 +243,47 @@ mod tests {
     fn contradicting_columns_break_nothing() {
         let rows = read(b"ID,AUTH_TYPE,a,a.b,a,..\nx,CERTIFICATES,1,2,3,4\n").unwrap();
         assert!(rows[0].entry.is_ok());
+    }
+
+    /// A field as it may stand in a spreadsheet: no blank at its ends, which would be trimmed.
+    const FIELD: &str = "([a-z0-9\"',;\t\u{e9}-]([a-z \"',;\t\r\n]{0,6}[a-z0-9\"',;\u{e9}-])?)?";
+
+    fn quoted(field: &str) -> String {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_a_list_or_is_refused(
+            head in prop::option::of(prop::sample::select(vec!["ID;CREDENTIALS\n", "ID,AUTH_TYPE,NAME\n", "ID\ta.b\ta\n"])),
+            rest in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let bytes = [head.unwrap_or_default().as_bytes(), &rest].concat();
+            match read(&bytes) {
+                Ok(rows) => prop_assert!(rows.len() <= bytes.iter().filter(|&&byte| matches!(byte, b'\n' | b'\r')).count() + 1),
+                Err(problem) => prop_assert_eq!(problem.field.as_deref(), Some("file")),
+            }
+        }
+
+        #[test]
+        fn each_row_comes_out_once_as_it_was_written(
+            separator in prop::sample::select(vec![';', ',', '\t']),
+            rows in prop::collection::vec(("[a-z][a-z0-9-]{0,8}", "[a-z]{8,12}", FIELD), 0..12),
+        ) {
+            let mut text = ["ID", "CREDENTIALS", "AUTH_TYPE", "NAME"].join(&separator.to_string());
+            for (id, password, name) in &rows {
+                let fields = [id, password, "BASIC", name].map(quoted);
+                text = format!("{text}\r\n{}", fields.join(&separator.to_string()));
+            }
+            let found = read(text.as_bytes()).unwrap();
+            prop_assert_eq!(found.len(), rows.len());
+            for (found, (id, password, name)) in found.into_iter().zip(rows) {
+                let entry = found.entry.unwrap();
+                prop_assert_eq!((&found.id, &entry.device.id), (&id, &id));
+                prop_assert_eq!(entry.proof, Proof::Password(password.clone()));
+                prop_assert_eq!(entry.device.name.unwrap_or_default(), name.trim());
+                prop_assert!(found.line.split(separator).nth(1) == Some("***"), "{}", found.line);
+            }
+        }
     }
 }
