@@ -13,7 +13,6 @@ pub mod crl;
 pub mod fingerprint;
 pub mod policy;
 pub mod principal;
-pub mod proved_passwords;
 pub mod reason;
 pub mod revocation;
 pub mod rule;
@@ -60,6 +59,8 @@ pub mod password;
 pub mod path;
 #[cfg(feature = "server")]
 pub mod pem;
+#[cfg(feature = "server")]
+pub mod proved_passwords;
 #[cfg(feature = "server")]
 pub mod readmission;
 #[cfg(feature = "server")]

@@ -3,7 +3,7 @@
 //! What lives here: the message, its signature, and the way to the server.
 //! What does not: which notices there are (`ca::authority`). Invariant: over
 //! TLS alone and to the configured address alone; no redirect is followed, and
-//! no try lasts longer than [`PATIENCE`].
+//! no try lasts longer than `PATIENCE`.
 
 use std::io;
 use std::pin::pin;
