@@ -3,7 +3,8 @@
 //! What lives here: the swap of the snapshot with all that depends on it. What
 //! does not: who decides that trust changes (`ca::authority`, the reload).
 //! Invariant: the snapshot is swapped before anything is derived from it, so
-//! that a connection on its way in meets the new one or is found here.
+//! that a connection on its way in meets the new one or is found by the look
+//! (`review`) behind it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,9 +25,17 @@ pub(super) struct Publication {
     listeners: Arc<Vec<Arc<Listener>>>,
     tickets: Arc<TicketKeys>,
     https: Option<Arc<HttpsDoor>>,
-    /// Tells who watches revocation lists.
-    changed: Arc<Notify>,
+    told: Told,
     offered: Mutex<Renewed>,
+}
+
+/// Who is told of a change.
+#[derive(Clone, Default)]
+pub(super) struct Told {
+    /// Who looks at live connections.
+    pub(super) connections: Arc<Notify>,
+    /// Who watches revocation lists.
+    pub(super) lists: Arc<Notify>,
 }
 
 /// What a reload renews beside the snapshot.
@@ -44,7 +53,7 @@ impl Publication {
         listeners: &Arc<Vec<Arc<Listener>>>,
         tickets: &Arc<TicketKeys>,
         https: Option<Arc<HttpsDoor>>,
-        changed: &Arc<Notify>,
+        told: Told,
         offered: Renewed,
     ) -> Self {
         Self {
@@ -52,7 +61,7 @@ impl Publication {
             listeners: Arc::clone(listeners),
             tickets: Arc::clone(tickets),
             https,
-            changed: Arc::clone(changed),
+            told,
             offered: Mutex::new(offered),
         }
     }
@@ -68,8 +77,8 @@ impl Publication {
             self.tickets.forget();
         }
         // Whatever becomes of the handshakes, nobody stays who may not.
-        self.node.live.review(&change.snapshot, self.node.clock.wall());
-        self.changed.notify_one();
+        self.told.connections.notify_one();
+        self.told.lists.notify_one();
         if !change.handshakes && renewed.is_none() {
             return Ok(());
         }
