@@ -4,6 +4,7 @@ What lives here: Certus, and Debian's mosquitto in the same role, so that a conv
 broker when the question is who is wrong. What does not: what is asked of them.
 """
 
+import itertools
 import os
 import random
 import re
@@ -15,10 +16,14 @@ import time
 from pathlib import Path
 
 
+# Scenarios play side by side: a port is given once, even when nobody listens on it yet.
+PORTS = itertools.cycle(random.sample(range(20000, 32000), 12000))
+
+
 def free_port():
-    """A port below the range that outgoing connections take theirs from."""
+    """A port below the range that outgoing connections take theirs from, and that nobody here was given lately."""
     while True:
-        port = random.randrange(20000, 32000)
+        port = next(PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
