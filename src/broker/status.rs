@@ -114,6 +114,7 @@ impl Handle {
             ("queues.total_bytes", self.node.budget.most() as f64),
             ("queues.retained_messages", count(delivery.retained_messages)),
             ("queues.retained_bytes", count(delivery.retained_bytes)),
+            ("queues.retained_memory", count(delivery.retained_memory)),
             ("queues.subscriptions", count(delivery.subscriptions)),
             ("queues.takeover_timeout", delivery.takeover_timeout.as_secs_f64()),
         ];

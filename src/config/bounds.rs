@@ -81,6 +81,7 @@ pub(super) fn delivery(top: &Reader<'_>) -> delivery::Settings {
         total_bytes: queues.read("total_bytes", default.total_bytes, amount(MEMORY)),
         retained_messages: queues.read("retained_messages", default.retained_messages, whole(NONE_OR_SOME)),
         retained_bytes: queues.read("retained_bytes", default.retained_bytes, size(BYTES)),
+        retained_memory: queues.read("retained_memory", default.retained_memory, size(0..=*BYTES.end())),
         subscriptions: queues.read("subscriptions", default.subscriptions, whole(SOME)),
         takeover_timeout: queues.read("takeover_timeout", default.takeover_timeout, duration(WAIT)),
     };

@@ -19,6 +19,9 @@ pub struct Settings {
     pub retained_messages: usize,
     /// Bytes of retained messages per tenant, at most.
     pub retained_bytes: usize,
+    /// Bytes of a tenant's retained messages that memory holds, at most. The
+    /// others are read from the store when somebody subscribes.
+    pub retained_memory: usize,
     /// Subscriptions per tenant, at most.
     pub subscriptions: usize,
     /// How long a newcomer waits for the session of the connection that it
@@ -36,6 +39,7 @@ impl Default for Settings {
             total_bytes: Amount::Percent(25),
             retained_messages: 1_000_000,
             retained_bytes: 1 << 30,
+            retained_memory: 64 << 20,
             subscriptions: 10_000_000,
             takeover_timeout: std::time::Duration::from_secs(1),
         }

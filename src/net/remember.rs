@@ -127,6 +127,13 @@ pub(super) fn retained(tenant: &TenantId, topic: TopicName<'_>, kept: Option<&St
     }
 }
 
+/// The retained message of a topic, as the store has it. A row that cannot be
+/// understood is an error of the medium: the broker has written it.
+pub(super) fn retained_message(domain: &Domain<Resting>, topic: &str) -> Result<Option<StoredMessage>, StoreError> {
+    let row = domain.store().get(Table::Retained, &key(domain.tenant(), topic))?;
+    row.map(|row| StoredMessage::decode(&row).map_err(|error| StoreError::Io(error.to_string()))).transpose()
+}
+
 /// A change of the protocol state.
 pub(super) fn changed(session: SessionUid, change: Change) -> Op {
     match change {

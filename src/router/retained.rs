@@ -6,34 +6,29 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use crate::mqtt::{TopicFilter, TopicName, matches};
 
 #[derive(Debug)]
 struct Slot<T> {
-    value: Arc<T>,
+    value: T,
     bytes: usize,
 }
 
 /// Retained values by topic.
 #[derive(Debug)]
 pub struct Retained<T> {
-    slots: BTreeMap<Arc<str>, Slot<T>>,
+    slots: BTreeMap<Box<str>, Slot<T>>,
     bytes: usize,
 }
 
-/// A part of a scan.
+/// How far a part of a scan has come.
 #[derive(Debug)]
-pub struct RetainedSlice<T> {
-    /// What matched, in order of the topics' bytes.
-    pub found: Vec<(Arc<str>, Arc<T>)>,
+pub struct RetainedSlice {
     /// Where to go on, as `after` of the next scan; `None` at the end.
-    pub next: Option<Arc<str>>,
+    pub next: Option<Box<str>>,
     /// Topics that were looked at.
     pub seen: usize,
-    /// The bytes of what matched, as they were named to [`Retained::put`].
-    pub bytes: usize,
 }
 
 impl<T> Default for Retained<T> {
@@ -45,48 +40,52 @@ impl<T> Default for Retained<T> {
 impl<T> Retained<T> {
     /// Sets the value of `topic`, which counts for `bytes` in the totals
     /// [MQTT-3.3.1-5]; answers the one before.
-    pub fn put(&mut self, topic: TopicName<'_>, value: Arc<T>, bytes: usize) -> Option<Arc<T>> {
+    pub fn put(&mut self, topic: TopicName<'_>, value: T, bytes: usize) -> Option<T> {
         self.bytes += bytes;
         let old = match self.slots.get_mut(topic.as_str()) {
             Some(slot) => Some(std::mem::replace(slot, Slot { value, bytes })),
-            None => self.slots.insert(Arc::from(topic.as_str()), Slot { value, bytes }),
+            None => self.slots.insert(Box::from(topic.as_str()), Slot { value, bytes }),
         };
         self.forget(old)
     }
 
     /// Removes the value of `topic` [MQTT-3.3.1-6].
-    pub fn remove(&mut self, topic: TopicName<'_>) -> Option<Arc<T>> {
+    pub fn remove(&mut self, topic: TopicName<'_>) -> Option<T> {
         let old = self.slots.remove(topic.as_str());
         self.forget(old)
     }
 
-    /// The value of `topic`.
+    /// The value of `topic`, and the bytes that it counts for.
     #[must_use]
-    pub fn get(&self, topic: TopicName<'_>) -> Option<&Arc<T>> {
-        Some(&self.slots.get(topic.as_str())?.value)
+    pub fn get(&self, topic: TopicName<'_>) -> Option<(&T, usize)> {
+        let slot = self.slots.get(topic.as_str())?;
+        Some((&slot.value, slot.bytes))
     }
 
-    /// Looks at up to `limit` topics behind `after` and gives those that
-    /// `filter` matches, until they are `most` bytes. A topic that is set or removed between two slices is
-    /// seen if it lies behind the first.
-    #[must_use]
-    pub fn scan(&self, filter: &TopicFilter, after: Option<&str>, limit: usize, most: usize) -> RetainedSlice<T> {
+    /// Looks at up to `limit` topics behind `after` and shows those that
+    /// `filter` matches to `found`, in order of the topics' bytes and with the
+    /// bytes that they count for, until that answers false. A topic that is set
+    /// or removed between two slices is seen if it lies behind the first.
+    pub fn scan(
+        &self,
+        filter: &TopicFilter,
+        after: Option<&str>,
+        limit: usize,
+        mut found: impl FnMut(&str, &T, usize) -> bool,
+    ) -> RetainedSlice {
         let path = filter.path();
         let prefix = literal_prefix(path);
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        let mut slice = RetainedSlice { found: Vec::new(), next: None, seen: 0, bytes: 0 };
+        let mut slice = RetainedSlice { next: None, seen: 0 };
         let range = self.slots.range::<str, _>((from, Bound::Unbounded));
         for (topic, slot) in range.take_while(|(topic, _)| topic.starts_with(prefix)) {
             slice.seen += 1;
-            if matches(path, topic) {
-                slice.found.push((Arc::clone(topic), Arc::clone(&slot.value)));
-                slice.bytes += slot.bytes;
-            }
-            if slice.seen >= limit || slice.bytes >= most {
-                slice.next = Some(Arc::clone(topic));
+            let goes_on = !matches(path, topic) || found(topic, &slot.value, slot.bytes);
+            if !goes_on || slice.seen >= limit {
+                slice.next = Some(topic.clone());
                 break;
             }
         }
@@ -111,7 +110,7 @@ impl<T> Retained<T> {
         self.bytes
     }
 
-    fn forget(&mut self, old: Option<Slot<T>>) -> Option<Arc<T>> {
+    fn forget(&mut self, old: Option<Slot<T>>) -> Option<T> {
         let old = old?;
         self.bytes -= old.bytes;
         Some(old.value)

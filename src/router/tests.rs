@@ -376,21 +376,25 @@ proptest! {
         removed in vec(levels(), 0..10),
         filter in filters(),
         limit in 1..7_usize,
+        most in 1..7_usize,
     ) {
         let (mut retained, mut model) = (Retained::default(), BTreeMap::new());
         for (n, text) in topics.iter().map(|levels| levels.join("/")).enumerate().filter(|(_, text)| !text.is_empty()) {
-            let old = retained.put(topic(&text), Arc::new(n), n);
-            prop_assert_eq!(old.map(|old| *old), model.insert(text, n));
+            prop_assert_eq!(retained.put(topic(&text), n, n), model.insert(text, n));
         }
         for text in removed.iter().map(|levels| levels.join("/")).filter(|text| !text.is_empty()) {
-            prop_assert_eq!(retained.remove(topic(&text)).map(|old| *old), model.remove(&text));
+            prop_assert_eq!(retained.remove(topic(&text)), model.remove(&text));
         }
         prop_assert_eq!((retained.len(), retained.bytes()), (model.len(), model.values().sum()));
-        let (mut found, mut after) = (Vec::new(), None::<Arc<str>>);
+        let (mut found, mut after) = (Vec::new(), None::<Box<str>>);
         loop {
-            let slice = retained.scan(&filter, after.as_deref(), limit, usize::MAX);
-            prop_assert!(slice.found.len() <= limit);
-            found.extend(slice.found.into_iter().map(|(text, n)| (text.to_string(), *n)));
+            let before = found.len();
+            let slice = retained.scan(&filter, after.as_deref(), limit, |text, n, bytes| {
+                assert_eq!(bytes, *n);
+                found.push((text.to_owned(), *n));
+                found.len() - before < most
+            });
+            prop_assert!(slice.seen <= limit && found.len() - before <= slice.seen.min(most));
             after = slice.next;
             if after.is_none() {
                 break;

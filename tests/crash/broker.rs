@@ -18,11 +18,13 @@ pub struct Broker {
 
 impl Broker {
     /// A broker that is not started yet; `queue` is how much a connected
-    /// client's queue holds in memory before the store has the rest.
+    /// client's queue holds in memory before the store has the rest. Some of
+    /// what is retained is in memory, the rest in the store only.
     pub fn new(binary: &Path, home: &Path, level: &str, queue: u64, chance: &mut Chance) -> Self {
         let config = format!(
             "[storage]\ndurability = \"{level}\"\nmin_free = \"1 MiB\"\n\
-             [queues]\nring_messages = {queue}\noffline_messages = 1000000\noffline_bytes = \"1 GiB\"\n"
+             [queues]\nring_messages = {queue}\noffline_messages = 1000000\noffline_bytes = \"1 GiB\"\n\
+             retained_memory = \"2 KiB\"\n"
         );
         fs::write(home.join("config.toml"), config).unwrap();
         Self { binary: binary.to_owned(), home: home.to_owned(), port: free_port(chance), child: None }

@@ -51,8 +51,16 @@ fn who_asks_for_all_that_is_retained_and_takes_nothing_holds_a_slice_of_it() {
 
 #[test]
 fn all_that_is_retained_comes_slice_by_slice_to_who_reads() {
-    let stage = Stage::start();
-    retain(&stage, 3_000);
+    all_comes(&Stage::start());
+}
+
+#[test]
+fn what_the_store_alone_has_comes_as_well() {
+    all_comes(&Stage::with(|settings| settings.delivery.retained_memory = 100_000));
+}
+
+fn all_comes(stage: &Stage) {
+    retain(stage, 3_000);
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
         let mut hears = Peer::connect(stage.plain, &Hello::new("hears").window(7));
         hears.send(&subscribe(Version::V5, &["kept/#"], qos)).unwrap();

@@ -9,12 +9,15 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::delivery::{Kind, NEVER, Scan};
+use crate::delivery::{Domain, Kind, NEVER, Scan};
 use crate::mqtt::{Qos, TopicFilter};
 use crate::session::Subscription;
-use crate::store::{Batch, Op, QueueEntry, Queued, StoredMessage};
+use crate::store::{Batch, Op, QueueEntry, Queued, StoreError, StoredMessage};
+use crate::telemetry::metrics::Counter;
 
 use super::super::outgoing::{Found, VOLATILE};
+use super::super::remember;
+use super::super::shared::Resting;
 use super::Connection;
 
 /// Slices that are searched for a client which has left.
@@ -38,6 +41,9 @@ pub(super) struct Searches {
     /// the same filter gets one search, else a packet of a mebibyte would ask
     /// for a hundred thousand.
     unbegun: HashSet<TopicFilter>,
+    /// Whether the store could not be read. It is asked again when there is
+    /// something else to do.
+    stalled: bool,
 }
 
 impl Searches {
@@ -67,19 +73,22 @@ impl Connection {
     /// first: one slice is all that a connection holds, however much is
     /// retained and however slowly its client reads.
     pub(super) fn has_search(&self) -> bool {
-        !self.searches.due.is_empty() && self.parts.outgoing.may_be_filled()
+        !self.searches.stalled && !self.searches.due.is_empty() && self.parts.outgoing.may_be_filled()
     }
 
     /// Goes on with the first search, a slice at a time.
     pub(super) fn search(&mut self) {
+        self.searches.stalled = false;
         if !self.has_search() {
             return;
         }
         let Some(mut search) = self.searches.due.pop_front() else { return };
         self.searches.unbegun.remove(&search.filter);
         let mut found = Vec::new();
-        let now = self.parts.node.clock.unix_millis();
-        let mut complete = self.parts.domain.retained.scan(&mut search.scan, now, &mut found);
+        let (domain, now) = (&self.parts.domain, self.parts.node.clock.unix_millis());
+        let scanned = domain.retained.scan(&mut search.scan, now, |topic| read(domain, topic), &mut found);
+        self.searches.stalled = scanned.is_err();
+        let mut complete = scanned.unwrap_or(false);
         if complete || !found.is_empty() {
             complete |= !self.fill(&search, found, complete);
         }
@@ -157,5 +166,21 @@ impl Connection {
         let queued = entries.into_iter().map(|entry| Queued { entry, released: false, position });
         self.parts.outgoing.fill(Found { marker, behind, messages: queued.collect(), complete });
         true
+    }
+}
+
+/// A retained message that memory does not hold. One that cannot be read is
+/// left out, unless its store will be there again.
+fn read(domain: &Domain<Resting>, topic: &str) -> Result<Option<StoredMessage>, StoreError> {
+    Counter::RetainedReads.one();
+    match remember::retained_message(domain, topic) {
+        Err(StoreError::Full) => Err(StoreError::Full),
+        Err(error) => {
+            Counter::RetainedUnread.one();
+            let tenant = domain.tenant().as_str();
+            tracing::error!(tenant, topic, %error, "a retained message was not sent: it cannot be read");
+            Ok(None)
+        }
+        read => read,
     }
 }

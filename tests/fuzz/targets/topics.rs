@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use certus::mqtt::{Qos, SubscriptionOptions, TopicFilter, TopicName};
 use certus::router::{Retained, Route, Router, Subscribed};
@@ -116,19 +115,22 @@ fn keep(script: &mut Script<'_>, retained: &mut Retained<u32>, kept: &mut BTreeM
     let Ok(topic) = TopicName::new(&text) else { return };
     let (old, was) = match script.byte() % 3 {
         0 => (retained.remove(topic), kept.remove(&text)),
-        _ => (retained.put(topic, Arc::new(value), 1), kept.insert(text.clone(), value)),
+        _ => (retained.put(topic, value, 1), kept.insert(text.clone(), value)),
     };
-    assert_eq!(old.map(|old| *old), was);
+    assert_eq!(old, was);
 }
 
 fn scan(script: &mut Script<'_>, retained: &Retained<u32>, kept: &BTreeMap<String, u32>) {
     let limit = 1 + usize::from(script.byte() % 4);
     let Some(filter) = filter(script) else { return };
-    let (mut found, mut after) = (Vec::new(), None::<Arc<str>>);
+    let (mut found, mut after) = (Vec::new(), None::<Box<str>>);
     loop {
-        let slice = retained.scan(&filter, after.as_deref(), limit, usize::MAX);
-        assert!(slice.found.len() <= limit);
-        found.extend(slice.found.into_iter().map(|(topic, value)| (topic.to_string(), *value)));
+        let before = found.len();
+        let slice = retained.scan(&filter, after.as_deref(), limit, |topic, value, _| {
+            found.push((topic.to_owned(), *value));
+            found.len() - before < 3
+        });
+        assert!(slice.seen <= limit && found.len() - before <= slice.seen.min(3));
         after = slice.next;
         if after.is_none() {
             break;
