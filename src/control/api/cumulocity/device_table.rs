@@ -14,6 +14,8 @@ use super::super::frame::problem::{Kind, Problem};
 const ROWS: usize = 10_000;
 /// Columns at most.
 const COLUMNS: usize = 200;
+/// Objects within each other that the name of a column may lead into.
+const DEPTH: usize = 32;
 
 /// How a device is to prove itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,11 @@ impl Column {
         }
     }
 
+    /// Whoever reads its JSON does so by descending.
+    fn leads_too_deep(&self) -> bool {
+        matches!(self, Self::Property(path) if path.split('.').nth(DEPTH).is_some())
+    }
+
     const fn is_secret(&self) -> bool {
         matches!(self, Self::Credentials | Self::OneTimePassword)
     }
@@ -94,6 +101,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Row>, Problem> {
     let columns: Vec<Column> = names.iter().map(Column::named).collect();
     if !columns.contains(&Column::Id) || columns.len() > COLUMNS {
         let message = format!("the first line has to name the columns: ID among them, {COLUMNS} at most");
+        return Err(invalid(message));
+    }
+    if let Some(deep) = columns.iter().position(Column::leads_too_deep) {
+        let message = format!("the name of column {} leads through more than {DEPTH} objects", deep + 1);
         return Err(invalid(message));
     }
     let mut rows = Vec::new();
@@ -237,6 +248,19 @@ mod tests {
         }
         let long = format!("ID\n{}", "x\n".repeat(ROWS + 1));
         assert!(read(long.as_bytes()).unwrap_err().message.contains("10000"));
+    }
+
+    /// The dots of a column's name lead into objects, and a million of them led out of the stack.
+    #[test]
+    fn a_column_that_leads_too_deep_is_refused_and_one_that_leads_just_so_deep_is_read_again() {
+        let list = |dots: usize| format!("ID,AUTH_TYPE,a{}\nx,CERTIFICATES,1\n", ".a".repeat(dots));
+        let rows = read(list(DEPTH - 1).as_bytes()).unwrap();
+        let properties = rows[0].entry.clone().unwrap().device.properties.unwrap();
+        assert!(serde_json::from_str::<Value>(&properties).is_ok(), "{properties}");
+        for dots in [1_000_000, DEPTH] {
+            let problem = read(list(dots).as_bytes()).unwrap_err();
+            assert!(problem.message.contains("column 3") && problem.message.contains("32"), "{}", problem.message);
+        }
     }
 
     #[test]
