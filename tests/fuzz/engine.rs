@@ -7,11 +7,12 @@
 #![allow(missing_docs, clippy::panic)]
 #![allow(unsafe_code, reason = "libFuzzer calls us by names that the linker sees; its macro writes them")]
 
+mod control;
 mod net;
 mod targets;
 
-/// The files that `net` takes in know it by this name.
-use certus::codec;
+/// The files that `control` and `net` take in know them by these names.
+use certus::{ca, codec};
 
 use std::sync::OnceLock;
 

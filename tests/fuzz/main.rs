@@ -6,11 +6,12 @@
 //! here.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod control;
 mod net;
 mod targets;
 
-/// The files that `net` takes in know it by this name.
-use certus::codec;
+/// The files that `control` and `net` take in know them by these names.
+use certus::{ca, codec};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,4 +89,4 @@ macro_rules! near_the_corpus {
     };
 }
 
-near_the_corpus!(accounts acl certificate config crl csr decode pem proxy session topics upgrade websocket);
+near_the_corpus!(accounts acl certificate config crl csr decode devices est logins multipart pem proxy session topics upgrade websocket);

@@ -88,8 +88,8 @@ pub fn upgrade(input: &[u8]) {
     }
 }
 
-/// A slice is never waited for.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
+/// What is there already is never waited for.
+pub fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("more bytes than there are"),

@@ -7,7 +7,6 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64ct::{Base64, Encoding};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -16,6 +15,7 @@ use crate::broker::Guest;
 use crate::ca::authority::{Kind as Refused, Scope};
 use crate::ca::record::{DeviceRequestRow, DeviceRequestStatus};
 
+use super::super::frame::authorization::Authorization;
 use super::super::frame::body::{Json, Path, Query};
 use super::super::frame::document::Routes;
 use super::super::frame::moment::moment;
@@ -254,20 +254,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Bootstrap {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let given =
-            parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(unknown)?;
-        let (way, value) = given.trim().split_once(' ').ok_or_else(unknown)?;
-        if !way.eq_ignore_ascii_case("basic") || value.len() > 1024 {
-            return Err(unknown());
-        }
-        let decoded = Zeroizing::new(Base64::decode_vec(value.trim()).map_err(|_| unknown())?);
-        let text = std::str::from_utf8(&decoded).map_err(|_| unknown())?;
-        let (user, password) = text.split_once(':').ok_or_else(unknown)?;
+        let login = Authorization::read(&parts.headers).and_then(Authorization::login);
+        let login = login.filter(|login| USERS.contains(&login.user.as_str())).ok_or_else(unknown)?;
         let guest = parts.extensions.get::<Arc<Guest>>().ok_or_else(unknown)?;
-        if !USERS.contains(&user) {
-            return Err(unknown());
-        }
-        Ok(Self { address: guest.address(), password: Zeroizing::new(password.as_bytes().to_vec()) })
+        Ok(Self { address: guest.address(), password: Zeroizing::new(login.password.as_bytes().to_vec()) })
     }
 }
 

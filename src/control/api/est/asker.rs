@@ -12,7 +12,6 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
-use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
 use crate::broker::{Guest, Handle};
@@ -20,6 +19,7 @@ use crate::ca::authority::{Authority, Caller, Kind as Refused, Voucher};
 use crate::ca::record::EnrolmentRow;
 
 use super::super::frame::access;
+use super::super::frame::authorization::Authorization;
 use super::super::frame::caller::CalledBy;
 use super::super::frame::problem::{Kind, Problem};
 use super::super::https::Entrance;
@@ -95,13 +95,10 @@ impl Asker {
 /// What may be a one-time token: the password of a Basic login, whatever the
 /// user is called, or the token of Bearer.
 fn one_time(parts: &Parts) -> Option<Zeroizing<String>> {
-    let (way, value) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    if way.eq_ignore_ascii_case("bearer") {
-        return Some(Zeroizing::new(value.trim().to_owned()));
+    match Authorization::read(&parts.headers)? {
+        Authorization::Bearer(token) => Some(token),
+        other => other.login().map(|login| login.password),
     }
-    let text = Zeroizing::new(Base64::decode_vec(value.trim()).ok()?);
-    let (_, password) = std::str::from_utf8(&text).ok()?.split_once(':')?;
-    Some(Zeroizing::new(password.to_owned()))
 }
 
 /// A device that was given an access token is vouched for by it, for its own

@@ -1,7 +1,7 @@
 //! Who asks.
 //!
-//! What lives here: reading `Authorization`, and the proof of what it says.
-//! What does not: what a caller may do (`ca::authority`). Invariant: whoever is
+//! What lives here: the proof of what a request logs in with. What does not: how
+//! that is written (`authorization`), what a caller may do (`ca::authority`). Invariant: whoever is
 //! not known is told nothing but that; a wrong name costs what a wrong password
 //! does, and counts against its address together with those over MQTT.
 
@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRef, FromRequestParts};
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
 use crate::broker::{Checked, Guest, Handle};
@@ -20,6 +18,7 @@ use crate::ca::authority::{Caller, Kind as Refused, Scopes};
 
 use super::super::https::Entrance;
 use super::access::{Asker, RequestId};
+use super::authorization::{Authorization, Login};
 use super::problem::{Kind, Problem};
 
 /// A caller that is known.
@@ -34,9 +33,6 @@ pub(in crate::control::api) struct Home(pub(in crate::control::api) String);
 /// The name that Cumulocity has for those who run the whole of it.
 const MANAGEMENT: &str = "management";
 
-/// The longest user name with its password.
-const LONGEST: usize = 1024;
-
 impl<S> FromRequestParts<S> for CalledBy
 where
     S: Send + Sync,
@@ -50,29 +46,29 @@ where
         }
         let broker = Handle::from_ref(state);
         let address = parts.extensions.get::<Arc<Guest>>().map(|guest| guest.address());
-        let given = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some((way, value)) = given.and_then(|given| given.trim().split_once(' ')) else {
+        let Some(given) = Authorization::read(&parts.headers) else {
             return Err(
                 unknown("this needs a login").but("send a Bearer token, or Basic with tenant/name and password")
             );
         };
-        let known = match way.to_ascii_lowercase().as_str() {
-            "bearer" => {
-                let (authority, token) = (broker.authority(), value.trim());
+        let known = match given {
+            Authorization::Bearer(token) => {
+                let authority = broker.authority();
                 authority
-                    .bearer(token)
-                    .or_else(|| authority.access(token))
+                    .bearer(&token)
+                    .or_else(|| authority.access(&token))
                     .ok_or_else(|| unknown("the token is not known, or has ended"))
             }
-            "basic" => {
+            Authorization::Basic(None) => Err(wrong()),
+            Authorization::Basic(Some(login)) => {
                 let place = parts
                     .extensions
                     .get::<Entrance>()
                     .and_then(|entrance| entrance.door.settings().default_tenant.as_ref().map(ToString::to_string));
                 let home = parts.extensions.get::<Home>().map(|Home(tenant)| tenant.as_str());
-                by_password(&broker, address, value.trim(), home, place.as_deref()).await
+                by_password(&broker, address, &login, home, place.as_deref()).await
             }
-            _ => Err(unknown("this way to log in is not known").but("use Bearer or Basic")),
+            Authorization::Unknown => Err(unknown("this way to log in is not known").but("use Bearer or Basic")),
         };
         let mut caller = known?;
         caller.address = address.map(|address| Arc::from(address.to_string()));
@@ -88,23 +84,20 @@ fn unknown(message: &str) -> Problem {
     Problem::new(Kind::Refused(Refused::Unauthorized), message)
 }
 
+fn wrong() -> Problem {
+    unknown("name or password is wrong")
+}
+
 /// `tenant/name`, or a name alone: that of an account of the whole broker, else
 /// one of the listener's own tenant.
 pub(in crate::control::api) async fn by_password(
     broker: &Handle,
     address: Option<IpAddr>,
-    value: &str,
+    Login { user, password }: &Login,
     home: Option<&str>,
     default_tenant: Option<&str>,
 ) -> Result<Caller, Problem> {
-    let wrong = || unknown("name or password is wrong");
-    if value.len() > LONGEST {
-        return Err(wrong());
-    }
-    let decoded = Zeroizing::new(Base64::decode_vec(value).map_err(|_| wrong())?);
-    let text = std::str::from_utf8(&decoded).map_err(|_| wrong())?;
-    let (user, password) = text.split_once(':').ok_or_else(wrong)?;
-    let authority = broker.authority();
+    let (user, authority) = (user.as_str(), broker.authority());
     let (tenant, name) = match user.split_once('/') {
         Some((MANAGEMENT, name)) => ("", name),
         Some((tenant, name)) => (tenant, name),

@@ -6,6 +6,7 @@
 //! within its bounds, and whatever becomes of it leaves in its face's shape.
 
 pub(super) mod access;
+pub(super) mod authorization;
 pub(super) mod body;
 pub(super) mod caller;
 pub(super) mod conditional;

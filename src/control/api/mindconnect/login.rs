@@ -13,7 +13,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
-use base64ct::{Base64, Encoding};
 use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -21,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::broker::{Guest, Handle};
 use crate::ca::authority::{Caller, Claims, Scopes};
 
+use super::super::frame::authorization::{Authorization, Login};
 use super::super::frame::body::Raw;
 use super::super::frame::caller::by_password;
 use super::super::frame::problem::{Kind, Problem};
@@ -38,6 +38,12 @@ struct Asked {
     client_id: Option<String>,
     client_secret: Option<Zeroizing<String>>,
     scope: Option<String>,
+}
+
+impl Asked {
+    fn login(&self) -> Option<Login> {
+        Login::new(self.client_id.as_deref()?, self.client_secret.as_ref().map_or("", |secret| secret.as_str()))
+    }
 }
 
 /// The routes, under both names.
@@ -99,16 +105,12 @@ fn subject_of(caller: &Caller) -> String {
 
 /// Basic, or the client's name and secret in the form.
 async fn known(broker: &Handle, fields: &HeaderMap, asked: &Asked, address: IpAddr) -> Result<Caller, Problem> {
-    let header = fields.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let basic =
-        header.and_then(|value| value.trim().split_once(' ')).filter(|(way, _)| way.eq_ignore_ascii_case("basic"));
-    if let Some((_, value)) = basic {
-        return by_password(broker, Some(address), value.trim(), None, None).await;
-    }
-    let name = asked.client_id.as_deref().unwrap_or_default();
-    let secret = asked.client_secret.as_ref().map_or("", |secret| secret.as_str());
-    let value = Zeroizing::new(Base64::encode_string(format!("{name}:{secret}").as_bytes()));
-    by_password(broker, Some(address), &value, None, None).await
+    let login = match Authorization::read(fields) {
+        Some(Authorization::Basic(login)) => login,
+        _ => asked.login(),
+    };
+    let login = login.ok_or_else(|| Problem::new(Kind::Missing, "the client does not say who it is"))?;
+    by_password(broker, Some(address), &login, None, None).await
 }
 
 /// What the token may do: what was asked for, if the client may do that, else

@@ -1,0 +1,4 @@
+//! The API as far as it is fuzzed.
+
+pub mod cumulocity;
+pub mod frame;
