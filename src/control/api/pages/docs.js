@@ -48,7 +48,8 @@ async function send(base, path, method, operation, inputs, output) {
   }
   const login = authorization();
   if (login) headers.Authorization = login;
-  const request = { method: method.toUpperCase(), headers };
+  // What is typed in above counts, and a refusal is shown: the browser is not to ask for a login of its own.
+  const request = { method: method.toUpperCase(), headers, credentials: "omit" };
   if (inputs.body) {
     headers["Content-Type"] = Object.keys(operation.requestBody.content)[0];
     request.body = inputs.body.value;
@@ -121,5 +122,5 @@ async function show() {
 }
 
 find("face").addEventListener("change", show);
-find("credentials").addEventListener("submit", (event) => event.preventDefault());
+for (const login of document.forms) login.addEventListener("submit", (event) => event.preventDefault());
 show();

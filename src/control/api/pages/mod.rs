@@ -12,6 +12,8 @@ use axum::routing::get;
 const PAGE: &str = include_str!("docs.html");
 const SCRIPT: &str = include_str!("docs.js");
 const STYLE: &str = include_str!("docs.css");
+/// A browser that is told of none asks for one elsewhere.
+const ICON: &str = include_str!("icon.svg");
 
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -26,6 +28,7 @@ pub(super) fn routes() -> Router {
         .route("/api/docs/", get(|| page("text/html; charset=utf-8", PAGE)))
         .route("/api/docs/docs.js", get(|| page("text/javascript; charset=utf-8", SCRIPT)))
         .route("/api/docs/docs.css", get(|| page("text/css; charset=utf-8", STYLE)))
+        .route("/api/docs/icon.svg", get(|| page("image/svg+xml", ICON)))
 }
 
 async fn page(media: &'static str, text: &'static str) -> impl IntoResponse {
