@@ -11,14 +11,14 @@ use super::access::Scope;
 use super::caller::Caller;
 use super::draft::Draft;
 use super::fault::{Fault, Kind};
-use super::state::each;
+use super::names;
 use super::tenants::no_tenant;
 use super::voucher::{Voucher, spent};
 use super::{Authority, random};
 use crate::ca::csr_attributes;
 use crate::ca::profile::{AltName, Profile, Validity};
 use crate::ca::record::{
-    CertificateName, CertificateRow, CertificateUse, KeyUse, Record, RevocationKind, RevocationRow,
+    CertificateName, CertificateRow, CertificateUse, KeyUse, NamedCertificate, Record, RevocationKind, RevocationRow,
 };
 use crate::ca::request::Request;
 use crate::ca::signer::{Order, SignError};
@@ -153,7 +153,7 @@ impl Authority {
         .await
     }
 
-    /// Signs, and makes the row of what was signed.
+    /// Signs, and makes the row of what was signed, which the caller keeps.
     pub(super) fn sign(&self, draft: &mut Draft<'_>, tenant: &str, wish: &Wish<'_>) -> Result<CertificateRow, Fault> {
         let owner = if wish.key_use == KeyUse::Operator { "" } else { tenant };
         let signer = self.keys.signer(draft, owner, wish.key_use)?;
@@ -168,7 +168,7 @@ impl Authority {
             })
             .map_err(unsigned)?;
         let millis = |seconds: i64| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
-        Ok(CertificateRow {
+        let row = CertificateRow {
             id: random::ulid(draft.now)?,
             tenant: tenant.to_owned(),
             used_for: wish.used_for,
@@ -185,7 +185,9 @@ impl Authority {
             revoked_at: None,
             noticed: Vec::new(),
             created_at: draft.now,
-        })
+        };
+        names::note(draft, &row);
+        Ok(row)
     }
 
     /// Signs a grant of the operator's CA: the subject stays byte for byte.
@@ -225,18 +227,30 @@ impl Authority {
         limit: usize,
     ) -> Result<(Vec<CertificateRow>, Option<String>), Fault> {
         caller.needs(Scope::CertificatesRead, tenant)?;
-        let prefix = CertificateRow::prefix_of(&[tenant]);
+        let store = self.store.as_ref();
+        let by_name = match filter.common_name.as_deref() {
+            Some(name) if names::is_whole(store)? => Some(name),
+            _ => None,
+        };
+        let prefix = match by_name {
+            Some(name) => NamedCertificate::prefix_of(&[tenant, name]),
+            None => CertificateRow::prefix_of(&[tenant]),
+        };
+        // The identifier stands last in either key.
+        let behind = |id: &String| [prefix.as_slice(), id.as_bytes()].concat();
         let mut last = after.map(str::to_owned);
         let mut found = Vec::new();
         for _ in 0..LOOKED_AT / PIECE {
-            let at = last.as_deref().map(|id| CertificateRow::key_of(&[tenant, id]));
-            let rows = self.store.scan(CertificateRow::TABLE, &prefix, at.as_deref(), PIECE)?;
+            let rows = store.scan(CertificateRow::TABLE, &prefix, last.as_ref().map(behind).as_deref(), PIECE)?;
             let is_end = rows.len() < PIECE;
             for row in &rows {
                 if found.len() == limit {
                     return Ok((found, last));
                 }
-                let row = CertificateRow::decode(&row.value)?;
+                let row = match by_name {
+                    Some(_) => names::lead(store, row)?,
+                    None => CertificateRow::decode(&row.value)?,
+                };
                 last = Some(row.id.clone());
                 if filter.takes(&row) {
                     found.push(row);
@@ -247,25 +261,6 @@ impl Authority {
             }
         }
         Ok((found, last))
-    }
-
-    /// How many certificates there are.
-    ///
-    /// # Errors
-    /// The caller may not see them.
-    pub fn count_certificates(
-        &self,
-        caller: &Caller,
-        tenant: &str,
-        filter: &CertificateFilter,
-    ) -> Result<usize, Fault> {
-        caller.needs(Scope::CertificatesRead, tenant)?;
-        let mut count = 0;
-        each::<CertificateRow, Fault>(self.store.as_ref(), &[tenant], |row| {
-            count += usize::from(filter.takes(&row));
-            Ok(())
-        })?;
-        Ok(count)
     }
 
     /// One certificate, taken back or not.

@@ -24,6 +24,7 @@ mod holders;
 mod issuing;
 mod keys;
 mod listed;
+mod names;
 mod notices;
 mod options;
 mod proof;

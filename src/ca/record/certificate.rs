@@ -101,6 +101,31 @@ impl Record for CertificateName {
     }
 }
 
+/// A certificate under its CN, so that it is found without looking through all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedCertificate {
+    /// Whose it is.
+    pub tenant: String,
+    /// The subject's CN.
+    pub common_name: String,
+    /// The certificate; empty in the row that says that all have one.
+    pub id: String,
+}
+
+impl Record for NamedCertificate {
+    const TABLE: Table = Table::IssuedCertificates;
+    const KIND: u8 = b'c';
+    const NAME: &'static str = "certificate by CN";
+
+    fn key_fields(&self) -> Vec<&str> {
+        vec![&self.tenant, &self.common_name, &self.id]
+    }
+
+    fn audited(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
 /// The grants of one company under one address, so that they are found without
 /// looking through all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,7 +21,7 @@ mod token;
 pub use account::AccountRow;
 pub use anchor::{AnchorRow, AnchorStatus, Proof, StaleCrlPolicy};
 pub use audit::AuditRow;
-pub use certificate::{CertificateName, CertificateRow, CertificateUse, GrantHolder};
+pub use certificate::{CertificateName, CertificateRow, CertificateUse, GrantHolder, NamedCertificate};
 pub use device_request::{DeviceRequestRow, DeviceRequestStatus};
 pub use key::{KeyRow, KeyUse};
 pub use option::OptionRow;

@@ -56,12 +56,16 @@ impl AgentCertificate {
             client_id: row.client_id.clone().unwrap_or_default(),
             private_key: None,
             public_key: certificate_pem(&row.der),
-            status: match row {
-                CertificateRow { revoked_at: Some(_), .. } => "REVOKED",
-                row if row.not_after < now => "EXPIRED",
-                _ => "READY",
-            },
+            status: status(row, now),
         }
+    }
+}
+
+fn status(row: &CertificateRow, now: u64) -> &'static str {
+    match row {
+        CertificateRow { revoked_at: Some(_), .. } => "REVOKED",
+        row if row.not_after < now => "EXPIRED",
+        _ => "READY",
     }
 }
 
@@ -87,6 +91,8 @@ const ONE: &str = "/agentCertificates/{id}";
 const SORTS: [&str; 4] = ["id", "name", "clientId", "status"];
 /// Agents of one tenant that a list shows at most.
 const MOST: usize = 100_000;
+/// Certificates that are held whole at once.
+const PIECE: usize = 1000;
 /// The longest owner.
 const OWNER: usize = 255;
 
@@ -161,13 +167,31 @@ async fn list(
 ) -> Result<Response, Problem> {
     let tenant = tenant_of(&caller)?;
     let (broker, place) = (api.broker.clone(), tenant.clone());
-    // All of them are read and sorted: nothing for a thread that others wait for.
+    // All of them are read, for their number and their order: nothing for a thread that others wait for.
     let page = api.tasks.blocking("agents", move || cut(broker.authority(), &caller, &place, &query)).await;
     let page = page.ok_or_else(|| Problem::new(Kind::Unavailable, "the list could not be read"))??;
     Ok(Json(shaped(&api.broker, &tenant, page)).into_response())
 }
 
-/// The page that is wanted of all agents.
+/// As much of an agent's certificate as tells its place in a list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    id: String,
+    name: String,
+    client_id: String,
+    status: &'static str,
+}
+
+impl Place {
+    fn new(row: CertificateRow, now: u64) -> Self {
+        let status = status(&row, now);
+        Self { id: row.id, name: row.name, client_id: row.client_id.unwrap_or_default(), status }
+    }
+}
+
+/// The page that is wanted of all agents; of the others only their places are
+/// held.
 fn cut(
     authority: &Authority,
     caller: &Caller,
@@ -178,14 +202,18 @@ fn cut(
     let now = authority.clock().unix_millis();
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let left = MOST - all.len();
+        let left = PIECE.min(MOST - all.len());
         let (rows, next) = authority.certificates(caller, tenant, &filter, after.as_deref(), left)?;
-        all.extend(rows.iter().map(|row| AgentCertificate::new(row, now)));
+        all.extend(rows.into_iter().map(|row| Place::new(row, now)));
         after = next.filter(|_| all.len() < MOST);
         if after.is_none() {
-            return wanted.cut(all, &SORTS);
+            break;
         }
     }
+    wanted.cut(all, &SORTS)?.try_map(|place| {
+        let row = authority.certificate(caller, tenant, &place.id)?;
+        Ok(AgentCertificate::new(&row, now))
+    })
 }
 
 async fn one(

@@ -53,6 +53,15 @@ struct Order {
     direction: &'static str,
 }
 
+impl<T> Page<T> {
+    /// The same page of other entries.
+    pub(super) fn try_map<U>(self, into: impl FnMut(T) -> Result<U, Problem>) -> Result<Page<U>, Problem> {
+        let Self { content, first, last, number, size, number_of_elements, total_elements, total_pages, sort } = self;
+        let content = content.into_iter().map(into).collect::<Result<_, _>>()?;
+        Ok(Page { content, first, last, number, size, number_of_elements, total_elements, total_pages, sort })
+    }
+}
+
 impl Wanted {
     /// Cuts the page out of `all`; its entries are compared by the property
     /// that `sort` names, which has to be one of `properties`.
