@@ -13,6 +13,7 @@ pub mod crl;
 mod csr_attributes;
 mod der;
 mod development;
+mod envelope;
 mod files;
 mod issue;
 pub mod keypair;

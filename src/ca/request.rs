@@ -8,17 +8,18 @@ use std::net::IpAddr;
 
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::prelude::FromDer;
-use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Name};
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 use zeroize::Zeroizing;
 
 use super::der;
+use super::envelope::Envelope;
 use super::profile::AltName;
 use super::subject::Subject;
 use crate::identity::key::Key;
 use crate::identity::name;
 use crate::identity::pem::{self, Wanted};
 use crate::identity::reason::Reason;
-use crate::identity::signature::{self, Outcome, Signed};
+use crate::identity::signature::Outcome;
 use crate::identity::switch::KeyPolicy;
 
 /// The longest request that is read, bytes in any form. RSA 8192 with many
@@ -213,47 +214,34 @@ fn check_address(address: &str) -> Result<(), Objection> {
 
 /// A request in its parts, none of which is believed yet.
 struct Parts<'a> {
-    signed: &'a [u8],
+    envelope: Envelope<'a>,
     subject: &'a [u8],
     public_key: &'a [u8],
     attributes: &'a [u8],
-    algorithm: &'a [u8],
-    algorithm_content: &'a [u8],
-    signature: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
     /// CertificationRequest, RFC 2986 section 4.2. Some tools leave the
     /// attributes out altogether when there are none.
     fn read(der: &'a [u8]) -> Option<Self> {
-        let mut whole = der::only(der, der::SEQUENCE)?;
-        let signed = der::take_tagged(&mut whole, der::SEQUENCE)?;
-        let algorithm = der::take_tagged(&mut whole, der::SEQUENCE)?;
-        let (unused, signature) = der::only(whole, der::BIT_STRING)?.split_first()?;
-        let mut info = signed.content;
+        let envelope = Envelope::read(der)?;
+        let mut info = envelope.content.content;
         let version = der::take_tagged(&mut info, der::INTEGER)?;
         let subject = der::take_tagged(&mut info, der::SEQUENCE)?;
         let public_key = der::take_tagged(&mut info, der::SEQUENCE)?;
         let attributes = der::take_tagged(&mut info, der::CONTEXT);
-        let is_whole = info.is_empty() && *unused == 0 && version.content == [0];
+        let is_whole = info.is_empty() && version.content == [0];
         is_whole.then_some(Self {
-            signed: signed.whole,
+            envelope,
             subject: subject.whole,
             public_key: public_key.whole,
             attributes: attributes.map(|found| found.content).unwrap_or_default(),
-            algorithm: algorithm.whole,
-            algorithm_content: algorithm.content,
-            signature,
         })
     }
 
     fn check_signature(&self) -> Result<(), Objection> {
-        let (_, algorithm) = AlgorithmIdentifier::from_der(self.algorithm)
-            .map_err(|_| objection("csr", "its signature algorithm cannot be read"))?;
-        let oid = algorithm.algorithm.to_id_string();
-        let signed =
-            Signed { algorithm: self.algorithm_content, oid: &oid, message: self.signed, signature: self.signature };
-        match signature::check_signed(&signed, self.public_key) {
+        let outcome = self.envelope.check(self.public_key);
+        match outcome.ok_or_else(|| objection("csr", "its signature algorithm cannot be read"))? {
             Outcome::Good => Ok(()),
             Outcome::Bad => {
                 Err(objection("csr", "its signature was not made by the key in it; make the request again"))

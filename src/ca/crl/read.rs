@@ -10,16 +10,17 @@ use std::sync::Arc;
 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
-use x509_parser::x509::{AlgorithmIdentifier, X509Name};
+use x509_parser::x509::X509Name;
 
 use super::scope::{self, EntryExtensions, ListExtensions};
 use super::{CrlError, Limits, Revoked, reason_of};
 use crate::ca::der;
+use crate::ca::envelope::Envelope;
 use crate::identity::certificate::{Certificate, Fingerprint, Serial};
 use crate::identity::crl::CrlSettings;
 use crate::identity::name;
 use crate::identity::pem::{self, Wanted};
-use crate::identity::signature::{self, Outcome, Signed};
+use crate::identity::signature::Outcome;
 use crate::identity::switch::RevocationReason;
 
 /// A list whose signature was not checked yet.
@@ -94,11 +95,7 @@ impl UncheckedCrl {
             return Err(error("the CA's key usage lacks cRLSign".to_owned()));
         }
         let parts = Parts::read(&self.0.der).ok_or(CrlError::Der)?;
-        let (_, algorithm) = AlgorithmIdentifier::from_der(parts.algorithm).map_err(|_| CrlError::Der)?;
-        let oid = algorithm.algorithm.to_id_string();
-        let signed =
-            Signed { algorithm: parts.algorithm_content, oid: &oid, message: parts.signed, signature: parts.signature };
-        match signature::check_signed(&signed, ca.public_key()) {
+        match parts.envelope.check(ca.public_key()).ok_or(CrlError::Der)? {
             Outcome::Good => Ok(self.0),
             Outcome::Bad => Err(error("another key signed it".to_owned())),
             Outcome::Weak(name) => Err(error(format!("it is signed with {name}"))),
@@ -214,25 +211,18 @@ impl Crl {
 
 /// CertificateList (RFC 5280 section 5.1) in its parts.
 struct Parts<'a> {
-    signed: &'a [u8],
+    envelope: Envelope<'a>,
     issuer: &'a [u8],
     this_update: i64,
     next_update: Option<i64>,
     entries: &'a [u8],
     extensions: &'a [u8],
-    algorithm: &'a [u8],
-    algorithm_content: &'a [u8],
-    signature: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
     fn read(der: &'a [u8]) -> Option<Self> {
-        let mut whole = der::only(der, der::SEQUENCE)?;
-        let signed = der::take_tagged(&mut whole, der::SEQUENCE)?;
-        let algorithm = der::take_tagged(&mut whole, der::SEQUENCE)?;
-        let (0, signature) = der::only(whole, der::BIT_STRING)?.split_first()? else { return None };
-
-        let mut list = signed.content;
+        let envelope = Envelope::read(der)?;
+        let mut list = envelope.content.content;
         let version = der::take_tagged(&mut list, der::INTEGER);
         let inner = der::take_tagged(&mut list, der::SEQUENCE)?;
         let issuer = der::take_tagged(&mut list, der::SEQUENCE)?;
@@ -253,17 +243,14 @@ impl<'a> Parts<'a> {
         };
         // Version 1 has none, and no extensions either.
         let is_version_known = version.map_or(extensions.is_empty(), |version| version.content == [1]);
-        let is_consistent = list.is_empty() && is_version_known && inner.whole == algorithm.whole;
+        let is_consistent = list.is_empty() && is_version_known && inner.whole == envelope.algorithm.whole;
         is_consistent.then_some(Self {
-            signed: signed.whole,
+            envelope,
             issuer: issuer.whole,
             this_update,
             next_update,
             entries: entries.unwrap_or_default(),
             extensions,
-            algorithm: algorithm.whole,
-            algorithm_content: algorithm.content,
-            signature,
         })
     }
 }

@@ -1,13 +1,14 @@
 //! Trusted certificates (C8Y-TC-01 to C8Y-TC-10).
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::ca::authority::{AnchorChange, AnchorView, Fault, Kind as Refused, NewAnchor, Scope};
+use crate::ca::authority::{AnchorChange, AnchorView, Authority, Caller, Fault, Kind as Refused, NewAnchor, Scope};
 
 use super::super::frame::body::{Json, Path, Query};
 use super::super::frame::caller::CalledBy;
@@ -165,13 +166,49 @@ impl From<NewCertificate> for NewAnchor {
     }
 }
 
-/// The words for a certificate that is not there.
-pub(super) fn unknown(fingerprint: &str) -> impl Fn(Fault) -> Problem {
-    move |mut fault| {
-        if fault.kind == Refused::NotFound {
-            fault.detail = format!("Cannot find certificate with fingerprint {fingerprint}.");
-        }
-        fault.into()
+/// Who asks about which trusted certificate of a tenant that is there.
+pub(super) struct Asked {
+    api: Api,
+    pub(super) caller: Caller,
+    site: Site,
+    wanted: Wanted,
+    pub(super) tenant: String,
+    pub(super) fingerprint: String,
+}
+
+impl FromRequestParts<Api> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let CalledBy(caller) = <CalledBy as FromRequestParts<Api>>::from_request_parts(parts, api).await?;
+        let site = <Site as FromRequestParts<Api>>::from_request_parts(parts, api).await?;
+        let wanted = <Wanted as FromRequestParts<Api>>::from_request_parts(parts, api).await?;
+        let path = <Path<(String, String)> as FromRequestParts<Api>>::from_request_parts(parts, api).await?;
+        let Path((tenant, fingerprint)) = path;
+        check_tenant(api.broker.authority(), &tenant)?;
+        Ok(Self { api: api.clone(), caller, site, wanted, tenant, fingerprint })
+    }
+}
+
+impl Asked {
+    pub(super) fn authority(&self) -> &Authority {
+        self.api.broker.authority()
+    }
+
+    /// In the words for a certificate that is not there, if it is not.
+    fn told<T>(&self, result: Result<T, Fault>) -> Result<T, Problem> {
+        result.map_err(|mut fault| {
+            if fault.kind == Refused::NotFound {
+                fault.detail = format!("Cannot find certificate with fingerprint {}.", self.fingerprint);
+            }
+            fault.into()
+        })
+    }
+
+    /// The answer to a change, with the certificate if it is wanted.
+    pub(super) fn answer(self, view: Result<AnchorView, Fault>) -> Result<Response, Problem> {
+        let view = self.told(view)?;
+        Ok(self.wanted.answer(StatusCode::OK, TrustedCertificate::new(&self.site, &view)))
     }
 }
 
@@ -224,45 +261,25 @@ async fn upload_all(
     Ok(wanted.answer(StatusCode::CREATED, TakenCertificates { certificates: shown(&site, &views) }))
 }
 
-async fn one(
-    State(api): State<Api>,
-    CalledBy(caller): CalledBy,
-    site: Site,
-    Path((tenant, fingerprint)): Path<(String, String)>,
-) -> Result<Json<TrustedCertificate>, Problem> {
-    check_tenant(api.broker.authority(), &tenant)?;
-    let view = api.broker.authority().anchor(&caller, &tenant, &fingerprint).map_err(unknown(&fingerprint))?;
-    Ok(Json(TrustedCertificate::new(&site, &view)))
+async fn one(asked: Asked) -> Result<Json<TrustedCertificate>, Problem> {
+    let view = asked.told(asked.authority().anchor(&asked.caller, &asked.tenant, &asked.fingerprint))?;
+    Ok(Json(TrustedCertificate::new(&asked.site, &view)))
 }
 
-async fn change(
-    State(api): State<Api>,
-    CalledBy(caller): CalledBy,
-    site: Site,
-    wanted: Wanted,
-    Path((tenant, fingerprint)): Path<(String, String)>,
-    Json(change): Json<CertificateChange>,
-) -> Result<Response, Problem> {
-    check_tenant(api.broker.authority(), &tenant)?;
+async fn change(asked: Asked, Json(change): Json<CertificateChange>) -> Result<Response, Problem> {
     let change = AnchorChange {
         name: change.name,
         status: change.status.map(Into::into),
         auto_registration: change.auto_registration_enabled,
         ..AnchorChange::default()
     };
-    let changed = api.broker.authority().change_anchor(&caller, &tenant, &fingerprint, change).await;
-    let view = changed.map_err(unknown(&fingerprint))?;
-    Ok(wanted.answer(StatusCode::OK, TrustedCertificate::new(&site, &view)))
+    let changed = asked.authority().change_anchor(&asked.caller, &asked.tenant, &asked.fingerprint, change).await;
+    asked.answer(changed)
 }
 
-async fn delete(
-    State(api): State<Api>,
-    CalledBy(caller): CalledBy,
-    Path((tenant, fingerprint)): Path<(String, String)>,
-) -> Result<StatusCode, Problem> {
-    check_tenant(api.broker.authority(), &tenant)?;
-    let deleted = api.broker.authority().delete_anchor(&caller, &tenant, &fingerprint).await;
-    deleted.map_err(unknown(&fingerprint))?;
+async fn delete(asked: Asked) -> Result<StatusCode, Problem> {
+    let deleted = asked.authority().delete_anchor(&asked.caller, &asked.tenant, &asked.fingerprint).await;
+    asked.told(deleted)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

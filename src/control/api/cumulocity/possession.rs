@@ -1,23 +1,20 @@
 //! Proof that whoever trusts a CA certificate holds its key (C8Y-POP-01 to
 //! C8Y-POP-03).
 
-use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::ca::authority::{AnchorView, Fault, Scope};
+use crate::ca::authority::Scope;
 
-use super::super::frame::body::{Json, Path};
-use super::super::frame::caller::CalledBy;
+use super::super::frame::body::Json;
 use super::super::frame::document::Routes;
 use super::super::frame::operation::Operation;
 use super::super::frame::problem::Problem;
 use super::Api;
 use super::certificate::TrustedCertificate;
-use super::certificates::unknown;
-use super::site::{Site, Wanted, check_tenant};
+use super::certificates::Asked;
 
 const CODE: &str = "/tenant/tenants/{tenant}/trusted-certificates-pop/{fingerprint}/verification-code";
 const PROOF: &str = "/tenant/tenants/{tenant}/trusted-certificates-pop/{fingerprint}/pop";
@@ -63,52 +60,18 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
         )
 }
 
-type Named = Path<(String, String)>;
-
-async fn code(
-    State(api): State<Api>,
-    CalledBy(caller): CalledBy,
-    site: Site,
-    wanted: Wanted,
-    Path((tenant, fingerprint)): Named,
-) -> Result<Response, Problem> {
-    check_tenant(api.broker.authority(), &tenant)?;
-    let view = api.broker.authority().challenge(&caller, &tenant, &fingerprint).await;
-    answer(&site, wanted, &fingerprint, view)
+async fn code(asked: Asked) -> Result<Response, Problem> {
+    let view = asked.authority().challenge(&asked.caller, &asked.tenant, &asked.fingerprint).await;
+    asked.answer(view)
 }
 
-async fn prove(
-    State(api): State<Api>,
-    CalledBy(caller): CalledBy,
-    site: Site,
-    wanted: Wanted,
-    Path((tenant, fingerprint)): Named,
-    Json(signed): Json<SignedCode>,
-) -> Result<Response, Problem> {
-    check_tenant(api.broker.authority(), &tenant)?;
+async fn prove(asked: Asked, Json(signed): Json<SignedCode>) -> Result<Response, Problem> {
     let signed = signed.proof_of_possession_signed_verification_code;
-    let view = api.broker.authority().answer_challenge(&caller, &tenant, &fingerprint, &signed).await;
-    answer(&site, wanted, &fingerprint, view)
+    let view = asked.authority().answer_challenge(&asked.caller, &asked.tenant, &asked.fingerprint, &signed).await;
+    asked.answer(view)
 }
 
-async fn confirm(
-    State(api): State<Api>,
-    CalledBy(caller): CalledBy,
-    site: Site,
-    wanted: Wanted,
-    Path((tenant, fingerprint)): Named,
-) -> Result<Response, Problem> {
-    check_tenant(api.broker.authority(), &tenant)?;
-    let view = api.broker.authority().confirm_anchor(&caller, &tenant, &fingerprint).await;
-    answer(&site, wanted, &fingerprint, view)
-}
-
-fn answer(
-    site: &Site,
-    wanted: Wanted,
-    fingerprint: &str,
-    view: Result<AnchorView, Fault>,
-) -> Result<Response, Problem> {
-    let view = view.map_err(unknown(fingerprint))?;
-    Ok(wanted.answer(StatusCode::OK, TrustedCertificate::new(site, &view)))
+async fn confirm(asked: Asked) -> Result<Response, Problem> {
+    let view = asked.authority().confirm_anchor(&asked.caller, &asked.tenant, &asked.fingerprint).await;
+    asked.answer(view)
 }
