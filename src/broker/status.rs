@@ -145,6 +145,7 @@ fn https_bounds(https: &HttpsSettings) -> Vec<(&'static str, f64)> {
         ("https.write_timeout", https.write_timeout.as_secs_f64()),
         ("https.max_head_bytes", count(https.max_head_bytes)),
         ("https.max_body_bytes", count(https.max_body_bytes)),
+        ("https.max_certificate_requests_per_minute", f64::from(https.max_certificate_requests_per_minute)),
         ("https.max_csv_bytes", count(https.max_csv_bytes)),
         ("https.max_crl_bytes", count(https.max_crl_bytes)),
     ]

@@ -104,6 +104,10 @@ fn bounds(top: &Reader<'_>) -> HttpsSettings {
         // The HTTP library reads into a buffer of at least 8 KiB.
         max_head_bytes: table.read("max_head_bytes", default.max_head_bytes, size(8192..=1 << 20)),
         max_body_bytes: bytes("max_body_bytes", default.max_body_bytes),
+        max_certificate_requests_per_minute: rate(
+            "max_certificate_requests_per_minute",
+            default.max_certificate_requests_per_minute,
+        ),
         max_csv_bytes: bytes("max_csv_bytes", default.max_csv_bytes),
         max_crl_bytes: bytes("max_crl_bytes", default.max_crl_bytes),
         ..default

@@ -78,6 +78,9 @@ pub struct HttpsSettings {
     pub max_head_bytes: usize,
     /// Bytes of a request's body at most, where nothing else is said.
     pub max_body_bytes: usize,
+    /// Certificate requests that one address may hand in without a login in a
+    /// minute; 0 is no bound (CEN-CSR-03).
+    pub max_certificate_requests_per_minute: u32,
     /// Bytes of a list of devices at most.
     pub max_csv_bytes: usize,
     /// Bytes of a certificate revocation list at most.
@@ -115,6 +118,7 @@ impl Default for HttpsSettings {
             password_memory: Duration::from_secs(60),
             max_head_bytes: 16 * 1024,
             max_body_bytes: 64 * 1024,
+            max_certificate_requests_per_minute: 30,
             max_csv_bytes: 5 * 1024 * 1024,
             max_crl_bytes: 8 * 1024 * 1024,
         }

@@ -12,9 +12,11 @@ mod control_plane;
 mod https_client;
 
 mod callers;
+mod centiloc;
 mod cumulocity;
 mod devices;
 mod document;
 mod est;
 mod frame;
+mod mindconnect;
 mod operations;

@@ -73,7 +73,7 @@ def main():
     o = options.parse_args()
     o.schemathesis = str(Path(o.schemathesis).resolve())
     chosen = [document for document in DOCUMENTS if not o.names or document[0] in o.names]
-    config = '[storage]\ndurability = "memory"\n'
+    config = '[storage]\ndurability = "memory"\n[https]\nmax_certificate_requests_per_minute = 0\n'
     config += tenant("lab", "open") + tenant("mind", "mindconnect") + tenant("t2250", "cumulocity") + tenant("acme", "centiloc")
     good = 0
     with tempfile.TemporaryDirectory(prefix="certus-schema-") as home:

@@ -6,16 +6,20 @@
 //! request is handed in by anybody and decided by an operator; what a grant
 //! opens with is told once, to whoever decided.
 
+mod hand_ins;
 mod notices;
 mod requests;
 mod subscription;
 
-use axum::Router;
+use std::sync::Arc;
+
+use axum::{Extension, Router};
 
 use crate::broker::Handle;
 
 use super::frame::document::Routes;
 use super::frame::face::Face;
+use hand_ins::HandIns;
 
 /// Where it lives.
 pub(super) const BASE: &str = "/api/usermqtt/v1";
@@ -26,5 +30,6 @@ const ABOUT: &str = "Certificate requests of companies, which an operator approv
 /// The routes.
 pub(super) fn routes(broker: Handle) -> Router {
     let routes = notices::add(subscription::add(requests::add(Routes::new())));
-    routes.finish_as(Face::Centiloc, "/openapi.json", ["Centiloc User-MQTT", BASE, ABOUT]).with_state(broker)
+    let router = routes.finish_as(Face::Centiloc, "/openapi.json", ["Centiloc User-MQTT", BASE, ABOUT]);
+    router.with_state(broker).layer(Extension(Arc::new(HandIns::new())))
 }

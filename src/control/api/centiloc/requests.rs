@@ -1,12 +1,15 @@
 //! Certificate requests (CEN-CSR-01 to CEN-CSR-04).
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::broker::Handle;
+use crate::broker::{Guest, Handle};
 use crate::ca::armour::certificate_pem;
 use crate::ca::authority::{Caller, Grant, Scope, new_password};
 use crate::ca::record::{RequestRow, RequestStatus};
@@ -17,7 +20,9 @@ use super::super::frame::document::Routes;
 use super::super::frame::moment::moment;
 use super::super::frame::operation::Operation;
 use super::super::frame::problem::{Kind, Problem};
+use super::super::https::Entrance;
 use super::BASE;
+use super::hand_ins::HandIns;
 
 /// A certificate request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -171,7 +176,18 @@ pub(super) fn add(routes: Routes<Handle>) -> Routes<Handle> {
         )
 }
 
-async fn hand_in(State(broker): State<Handle>, body: Raw) -> Result<Response, Problem> {
+async fn hand_in(
+    State(broker): State<Handle>,
+    Extension(guest): Extension<Arc<Guest>>,
+    Extension(entrance): Extension<Entrance>,
+    Extension(hand_ins): Extension<Arc<HandIns>>,
+    body: Raw,
+) -> Result<Response, Problem> {
+    let most = entrance.door.settings().max_certificate_requests_per_minute;
+    hand_ins.admit(guest.address(), most, broker.clock().now()).map_err(|wait| {
+        let message = format!("this address hands in more than {most} certificate requests a minute");
+        Problem::new(Kind::TooMany, message).but("wait as long as Retry-After says").after(wait)
+    })?;
     let request = match body.media.as_deref() {
         Some("application/json") => read::<HandIn>(&body.bytes)?.csr.into_bytes(),
         None | Some("application/pkcs10" | "application/x-pem-file" | "application/octet-stream" | "text/plain") => {
