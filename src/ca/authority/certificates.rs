@@ -12,6 +12,7 @@ use super::caller::Caller;
 use super::draft::Draft;
 use super::fault::{Fault, Kind};
 use super::names;
+use super::options::agent_days;
 use super::tenants::no_tenant;
 use super::voucher::{Voucher, spent};
 use super::{Authority, random};
@@ -24,7 +25,8 @@ use crate::ca::request::Request;
 use crate::ca::signer::{Order, SignError};
 use crate::ca::subject::Subject;
 
-/// Lifetime of agents' and devices' certificates, days (MC-AGT-06).
+/// Lifetime of certificates, days; that of agents' where the tenant says
+/// nothing else (MC-AGT-06).
 pub const CERTIFICATE_DAYS: u32 = 365;
 /// Certificates that are read at once.
 const PIECE: usize = 200;
@@ -158,11 +160,15 @@ impl Authority {
         let owner = if wish.key_use == KeyUse::Operator { "" } else { tenant };
         let signer = self.keys.signer(draft, owner, wish.key_use)?;
         let now = i64::try_from(draft.now / 1000).unwrap_or(i64::MAX);
+        let days = match wish.used_for {
+            CertificateUse::Agent => agent_days(draft.state, tenant),
+            CertificateUse::Device | CertificateUse::Grant => CERTIFICATE_DAYS,
+        };
         let issued = signer
             .issue(&Order {
                 subject: wish.subject,
                 public_key: wish.public_key,
-                validity: Validity::days(now, CERTIFICATE_DAYS),
+                validity: Validity::days(now, days),
                 alt_names: wish.alt_names,
                 profile: Profile::Client,
             })

@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::Authority;
 use super::access::Scope;
 use super::caller::Caller;
+use super::certificates::CERTIFICATE_DAYS;
 use super::fault::{Fault, Kind};
+use super::state::State;
 use super::tenants::no_tenant;
 use crate::ca::record::OptionRow;
+use crate::ca::signer::AGENT_CA_DAYS;
 
 /// How long device tokens last, when nothing else is set.
 const LIFESPAN: u64 = 3600;
@@ -17,6 +20,10 @@ const SHORTEST: u64 = 300;
 const TOKENS: (&str, &str) = ("oauth.internal", "device-token.lifespan.seconds");
 /// Whether the tenant's own list of serials counts (C8Y-CRL-01).
 pub(super) const OFFLINE_LIST: (&str, &str) = ("configuration", "crl.offline.check.enabled");
+/// How long agents' certificates last, days (MC-AGT-06).
+const AGENT_DAYS: (&str, &str) = ("mc", "agent_cert_days");
+/// The most that may be set, days: their CA lasts no longer.
+const MOST_DAYS: u32 = AGENT_CA_DAYS;
 /// What the keys of secrets begin with. Their values are told to nobody, and
 /// lie sealed in the store.
 const SECRET: &str = "credentials.";
@@ -42,6 +49,7 @@ impl Authority {
         let row = self.state().options.get(&[tenant, category, key]).map(|row| row.as_ref().clone());
         let default = match (category, key) {
             TOKENS => Some(LIFESPAN.to_string()),
+            AGENT_DAYS => Some(CERTIFICATE_DAYS.to_string()),
             OFFLINE_LIST | ("configuration", "crl.online.check.enabled") => Some("false".to_owned()),
             _ => None,
         };
@@ -105,6 +113,12 @@ impl Authority {
     }
 }
 
+/// How long the certificates of a tenant's agents last, days.
+pub(super) fn agent_days(state: &State, tenant: &str) -> u32 {
+    let set = state.options.get(&[tenant, AGENT_DAYS.0, AGENT_DAYS.1]).and_then(|row| row.value.parse().ok());
+    set.unwrap_or(CERTIFICATE_DAYS)
+}
+
 fn named(tenant: &str, category: &str, key: &str, value: String) -> OptionRow {
     OptionRow { tenant: tenant.to_owned(), category: category.to_owned(), key: key.to_owned(), value }
 }
@@ -122,6 +136,9 @@ fn check(category: &str, key: &str, value: &str) -> Result<(), Fault> {
     match (category, key) {
         TOKENS if !value.parse::<u64>().is_ok_and(|seconds| (SHORTEST..=31_536_000).contains(&seconds)) => {
             wrong(format!("{value:?} is no number of seconds from {SHORTEST} to 31536000"))
+        }
+        AGENT_DAYS if !value.parse::<u32>().is_ok_and(|days| (1..=MOST_DAYS).contains(&days)) => {
+            wrong(format!("{value:?} is no number of days from 1 to {MOST_DAYS}"))
         }
         (_, "crl.offline.check.enabled" | "crl.online.check.enabled") if !matches!(value, "true" | "false") => {
             wrong(format!("{value:?} is neither true nor false"))

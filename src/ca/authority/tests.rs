@@ -13,6 +13,7 @@ use crate::identity::switch::Profile;
 use crate::mqtt::TenantId;
 use crate::store::MemoryStore;
 
+mod agents;
 mod grants;
 mod names;
 
