@@ -4,6 +4,8 @@
 //! not: which problem it is. Invariant: every answer of 400 and more that we
 //! make has a body in its face's shape, with the name of its line in the log.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -49,13 +51,18 @@ pub(in crate::control::api) async fn render(State(face): State<Face>, request: R
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     fields.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
     if let Some(wait) = problem.retry_after {
-        fields.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        fields.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
     if status == StatusCode::UNAUTHORIZED {
         face.challenge(fields);
     }
     *response.body_mut() = if is_head { Body::empty() } else { Body::from(text) };
     response
+}
+
+/// A wait as `Retry-After` says it: whoever comes back then does not come too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 pub(super) struct Words {
@@ -182,6 +189,13 @@ fn est(problem: &Problem, logref: &str) -> Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_told_to_come_back_too_early() {
+        for (wait, said) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (19_999, 20)] {
+            assert_eq!(whole_seconds(Duration::from_millis(wait)), said, "{wait} ms");
+        }
+    }
 
     #[test]
     fn a_limit_has_the_status_of_each_platform() {
