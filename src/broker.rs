@@ -52,7 +52,7 @@ use crate::identity::tenant::TenantSettings;
 use crate::identity::tickets::TicketKeys;
 use crate::identity::trust::{Trust, TrustError, TrustSnapshot};
 use crate::mqtt::TenantId;
-use crate::net::{Census, Command, Domains, Limits, Listener, Live, Node, Overload, Passwords};
+use crate::net::{Census, Command, Domains, Limits, Listener, Live, Node, Overload, Passwords, Turns};
 use crate::shutdown::Tasks;
 use crate::store::{OpenError, Store};
 use crate::telemetry::memory;
@@ -363,6 +363,7 @@ fn node(settings: &Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage)
         agenda: Arc::new(Agenda::default()),
         live: Arc::new(Live::default()),
         census: Census::default(),
+        handshakes: Turns::of_runtime(),
         limits: Arc::new(Limits::default()),
         overload: Overload::new(total),
         budget,

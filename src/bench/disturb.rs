@@ -25,6 +25,8 @@ const BATCH: u64 = 32;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a byte takes.
 const DRIBBLE: Duration = Duration::from_secs(1);
+/// The lowest priority of a thread.
+const LAST: i32 = 19;
 /// Far from the addresses of the measured clients.
 const APART: usize = 1_000_000;
 
@@ -88,7 +90,8 @@ impl Noise {
     }
 }
 
-/// Runs `work` on a thread with a runtime of its own.
+/// Runs `work` on a thread with a runtime of its own. Those who disturb would have machines of their own: here
+/// they get what the measured clients, whose latency it is about, leave of the processors.
 ///
 /// # Errors
 /// The system has no room for it.
@@ -98,7 +101,12 @@ pub fn on_a_thread(
     work: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Io)?;
-    tasks.spawn_thread(name, move || runtime.block_on(work)).map_err(Error::Io)?;
+    tasks
+        .spawn_thread(name, move || {
+            let _ = rustix::process::nice(LAST);
+            runtime.block_on(work);
+        })
+        .map_err(Error::Io)?;
     Ok(())
 }
 

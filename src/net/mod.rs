@@ -49,5 +49,5 @@ pub use recover::{RecoverError, Recovered, recover};
 pub use registration::{FirstConnection, device_key};
 pub use settings::{HttpsSettings, ListenerSettings, Settings, WebSocketSettings};
 pub use shared::{Domains, Due, Event, Node, Resting, due, first_connections};
-pub use tls::HttpsStream;
+pub use tls::{HttpsStream, Turns};
 pub use websocket::{Agreed, NotAgreed, WebSocketRequest};

@@ -23,6 +23,7 @@ use super::limits::Limits;
 use super::overload::Overload;
 use super::passwords::Passwords;
 use super::registration::{FOLLOWED, FirstConnection};
+use super::tls::Turns;
 use super::{Settings, connection, remember, wake};
 
 /// A session at rest, with the rights of its client, for its will.
@@ -110,6 +111,8 @@ pub struct Node {
     pub live: Arc<Live>,
     /// Clients that are connected, by tenant and listener.
     pub census: Census,
+    /// Whose handshake may take a processor.
+    pub handshakes: Turns,
     /// Handshakes and connections that may begin.
     pub limits: Arc<Limits>,
     /// Whether it holds too much, or is too late.

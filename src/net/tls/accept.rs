@@ -15,17 +15,20 @@ use tokio::net::TcpStream;
 
 use super::older;
 use super::session::{Phase, Session};
+use super::turns::Turns;
 use crate::telemetry::metrics::Counter;
 
 /// Room for what one read brings.
 const READ: usize = 4 * 1024;
 
-/// Shakes hands by the configuration that `choose` finds for the client.
+/// Shakes hands by the configuration that `choose` finds for the client, a step
+/// at each of its `turns`.
 ///
 /// # Errors
 /// The client is refused, speaks no TLS, or went away.
 pub(super) async fn accept(
     socket: &mut TcpStream,
+    turns: &Turns,
     choose: impl FnOnce(&ClientHello<'_>) -> Arc<ServerConfig>,
 ) -> io::Result<Box<Session>> {
     let mut bytes = Vec::with_capacity(READ);
@@ -33,7 +36,10 @@ pub(super) async fn accept(
     let mut session = Box::new(Session::new(config).map_err(invalid)?);
     let mut early = Vec::new();
     loop {
-        match session.hear(&mut bytes, &mut early) {
+        let turn = turns.take().await;
+        let heard = session.hear(&mut bytes, &mut early);
+        drop(turn);
+        match heard {
             Ok(Phase::Open) => {
                 // In TLS 1.3 what is said last are tickets: they leave with the first answer.
                 if session.common().protocol_version() != Some(ProtocolVersion::TLSv1_3) {

@@ -28,7 +28,7 @@ pub(in crate::net) async fn shake(
     let Some(tls) = &listener.tls else { return Some((Transport::plain(socket), peer)) };
     let tls = tls.load_full();
     let asked: OnceLock<Option<Arc<str>>> = OnceLock::new();
-    let handshake = accept(&mut socket, |hello| {
+    let handshake = accept(&mut socket, &node.handshakes, |hello| {
         let _ = asked.set(hello.server_name().map(Arc::from));
         tls.choose(hello)
     });

@@ -58,7 +58,7 @@ pub(in crate::net) async fn shake_https(
     patience: Patience,
 ) -> Option<HttpsStream> {
     let asked: OnceLock<Option<Arc<str>>> = OnceLock::new();
-    let handshake = accept(&mut socket, |hello| {
+    let handshake = accept(&mut socket, &node.handshakes, |hello| {
         let _ = asked.set(hello.server_name().map(Arc::from));
         tls.choose(hello)
     });

@@ -11,10 +11,12 @@ mod https;
 mod older;
 mod out;
 mod session;
+mod turns;
 
 pub(super) use handshake::shake;
 pub use https::HttpsStream;
 pub(super) use https::{Patience, shake_https};
+pub use turns::Turns;
 
 use std::io;
 use std::pin::{Pin, pin};

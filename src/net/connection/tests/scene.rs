@@ -26,7 +26,7 @@ use crate::net::arrival::Accepted;
 use crate::net::establish::begin;
 use crate::net::limits::{Limits, Source};
 use crate::net::shared::{Domains, Node, Resting};
-use crate::net::{Census, Listener, ListenerSettings, Live, Overload, Passwords, Settings};
+use crate::net::{Census, Listener, ListenerSettings, Live, Overload, Passwords, Settings, Turns};
 use crate::shutdown::Tasks;
 use crate::store::{MemoryStore, Plan, Position, SlowStore, Store};
 
@@ -78,6 +78,7 @@ fn node(store: Arc<dyn Store>, tenant: &TenantId) -> Arc<Node> {
         agenda: Arc::new(Agenda::default()),
         live: Arc::new(Live::default()),
         census: Census::default(),
+        handshakes: Turns::of_runtime(),
         limits: Arc::new(Limits::default()),
         overload: Overload::new(u64::MAX),
         budget,
