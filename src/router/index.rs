@@ -1,4 +1,4 @@
-//! Values by filter path: exact ones in a hash map, wildcards in a trie.
+//! Values by filter path: exact ones by their hash, wildcards in a trie.
 //!
 //! What lives here: the choice between the two. What does not: what the values
 //! mean. Invariant: a path is in one of the two, and only while its value is
@@ -6,22 +6,20 @@
 //! memory and half the time of one trie for all, because few topics share the
 //! nodes of an exact filter.
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
+use super::exact::Exact;
 use super::trie::{Frontier, Trie};
 use crate::mqtt::TopicName;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Index<V> {
-    exact: HashMap<Box<str>, V, RandomState>,
+    exact: Exact<V>,
     wild: Trie<V>,
 }
 
 impl<V> Default for Index<V> {
     fn default() -> Self {
-        Self { exact: HashMap::with_hasher(RandomState::default()), wild: Trie::default() }
+        Self { exact: Exact::default(), wild: Trie::default() }
     }
 }
 
@@ -47,17 +45,8 @@ impl<V> Index<V> {
             self.wild.remove(path);
         } else if unwanted {
             self.exact.remove(path);
-            self.shrink();
         }
         answer
-    }
-
-    /// Gives memory back after many removals; the factor of eight keeps the
-    /// copying below one move per removal.
-    fn shrink(&mut self) {
-        if self.exact.len() < self.exact.capacity() / 8 {
-            self.exact.shrink_to(self.exact.len() * 2);
-        }
     }
 
     /// Calls `found` with every value whose filter matches `topic`, the exact
@@ -92,7 +81,7 @@ impl<V: Default> Index<V> {
         }
         let mut value = V::default();
         let answer = change(&mut value);
-        self.exact.insert(Box::from(path), value);
+        self.exact.insert(path, value);
         answer
     }
 }

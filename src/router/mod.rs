@@ -8,6 +8,7 @@
 //! each once, in an order that depends on the subscriptions alone.
 
 mod epochs;
+mod exact;
 mod index;
 mod recipients;
 mod retained;

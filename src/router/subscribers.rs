@@ -1,6 +1,6 @@
 //! Who holds one filter.
 //!
-//! What lives here: a set of subscriptions that costs 24 bytes for one holder
+//! What lives here: a set of subscriptions that costs 16 bytes for one holder
 //! and stays quick for a hundred thousand. What does not: filters. Invariant: a
 //! recipient is in it at most once; the order depends on the calls alone.
 
@@ -34,22 +34,28 @@ pub struct Subscribers<R>(Shape<R>);
 
 #[derive(Clone, Debug)]
 enum Shape<R> {
+    None,
     One(Subscription<R>),
-    Few(Vec<Subscription<R>>),
-    Many(Box<Indexed<R>>),
+    Several(Box<Several<R>>),
 }
 
 #[derive(Clone, Debug)]
-struct Indexed<R> {
+struct Several<R> {
     list: Vec<Subscription<R>>,
-    /// Places in `list` by recipient.
+    /// Made when the list is long.
+    places: Option<Box<Places>>,
+}
+
+/// Places in a list by recipient.
+#[derive(Clone, Debug, Default)]
+struct Places {
     at: HashTable<u32>,
     hasher: RandomState,
 }
 
 impl<R> Default for Subscribers<R> {
     fn default() -> Self {
-        Self(Shape::Few(Vec::new()))
+        Self(Shape::None)
     }
 }
 
@@ -58,9 +64,9 @@ impl<R> Subscribers<R> {
     #[must_use]
     pub fn as_slice(&self) -> &[Subscription<R>] {
         match &self.0 {
+            Shape::None => &[],
             Shape::One(one) => slice::from_ref(one),
-            Shape::Few(list) => list,
-            Shape::Many(indexed) => &indexed.list,
+            Shape::Several(several) => &several.list,
         }
     }
 
@@ -84,16 +90,15 @@ impl<R: Clone + Eq + Hash> Subscribers<R> {
             *old = subscription;
             return false;
         }
-        match mem::take(self).0 {
-            Shape::Few(list) if list.is_empty() => self.0 = Shape::One(subscription),
-            Shape::One(one) => self.0 = Shape::Few(vec![one, subscription]),
-            Shape::Few(mut list) => {
-                list.push(subscription);
-                self.0 = if list.len() > LISTED { Shape::Many(Box::new(Indexed::of(list))) } else { Shape::Few(list) };
-            }
-            Shape::Many(mut indexed) => {
-                indexed.push(subscription);
-                self.0 = Shape::Many(indexed);
+        match &mut self.0 {
+            Shape::Several(several) => several.push(subscription),
+            few => {
+                *few = match mem::replace(few, Shape::None) {
+                    Shape::One(one) => {
+                        Shape::Several(Box::new(Several { list: vec![one, subscription], places: None }))
+                    }
+                    _ => Shape::One(subscription),
+                }
             }
         }
         true
@@ -103,29 +108,18 @@ impl<R: Clone + Eq + Hash> Subscribers<R> {
     /// its place.
     pub(super) fn remove(&mut self, handle: &R) -> bool {
         match &mut self.0 {
+            Shape::None => false,
             Shape::One(one) => {
                 let found = one.handle == *handle;
                 if found {
-                    *self = Self::default();
+                    self.0 = Shape::None;
                 }
                 found
             }
-            Shape::Few(list) => {
-                let Some(at) = list.iter().position(|subscription| subscription.handle == *handle) else {
-                    return false;
-                };
-                list.swap_remove(at);
-                if list.len() <= 1 {
-                    self.0 = list.pop().map_or(Shape::Few(Vec::new()), Shape::One);
-                }
-                true
-            }
-            Shape::Many(indexed) => {
-                let found = indexed.remove(handle);
-                if indexed.list.len() <= LISTED / 2 {
-                    let mut list = mem::take(&mut indexed.list);
-                    list.shrink_to_fit();
-                    self.0 = Shape::Few(list);
+            Shape::Several(several) => {
+                let found = several.remove(handle);
+                if several.list.len() <= 1 {
+                    self.0 = several.list.pop().map_or(Shape::None, Shape::One);
                 }
                 found
             }
@@ -134,56 +128,77 @@ impl<R: Clone + Eq + Hash> Subscribers<R> {
 
     fn find_mut(&mut self, handle: &R) -> Option<&mut Subscription<R>> {
         match &mut self.0 {
+            Shape::None => None,
             Shape::One(one) => Some(one).filter(|one| one.handle == *handle),
-            Shape::Few(list) => list.iter_mut().find(|subscription| subscription.handle == *handle),
-            Shape::Many(indexed) => {
-                let at = indexed.find(handle)?;
-                indexed.list.get_mut(at as usize)
+            Shape::Several(several) => {
+                let at = several.find(handle)?;
+                several.list.get_mut(at)
             }
         }
     }
 }
 
-impl<R: Eq + Hash> Indexed<R> {
-    fn of(list: Vec<Subscription<R>>) -> Self {
-        let mut indexed =
-            Self { list: Vec::with_capacity(list.len()), at: HashTable::new(), hasher: RandomState::default() };
-        for subscription in list {
-            indexed.push(subscription);
+impl<R: Eq + Hash> Several<R> {
+    fn find(&self, handle: &R) -> Option<usize> {
+        match &self.places {
+            None => self.list.iter().position(|subscription| subscription.handle == *handle),
+            Some(places) => places.find(&self.list, handle),
         }
-        indexed
-    }
-
-    fn find(&self, handle: &R) -> Option<u32> {
-        let is_it = |&at: &u32| self.list.get(at as usize).is_some_and(|found| found.handle == *handle);
-        self.at.find(self.hasher.hash_one(handle), is_it).copied()
     }
 
     fn push(&mut self, subscription: Subscription<R>) {
-        let hash = self.hasher.hash_one(&subscription.handle);
-        let at = self.list.len() as u32;
         self.list.push(subscription);
-        let (list, hasher) = (&self.list, &self.hasher);
-        self.at.insert_unique(hash, at, |&at| {
-            list.get(at as usize).map_or(0, |subscription| hasher.hash_one(&subscription.handle))
-        });
+        match &mut self.places {
+            Some(places) => places.enter_last(&self.list),
+            None if self.list.len() > LISTED => self.places = Some(Box::new(Places::of(&self.list))),
+            None => {}
+        }
     }
 
     fn remove(&mut self, handle: &R) -> bool {
         let Some(at) = self.find(handle) else { return false };
-        let last = (self.list.len() - 1) as u32;
-        if let Ok(entry) = self.at.find_entry(self.hasher.hash_one(handle), |&place| place == at) {
+        if let Some(places) = &mut self.places {
+            places.remove(&self.list, at);
+        }
+        self.list.swap_remove(at);
+        if self.places.is_some() && self.list.len() <= LISTED / 2 {
+            self.places = None;
+            self.list.shrink_to_fit();
+        }
+        true
+    }
+}
+
+impl Places {
+    fn of<R: Eq + Hash>(list: &[Subscription<R>]) -> Self {
+        let mut places = Self::default();
+        (1..=list.len()).filter_map(|end| list.get(..end)).for_each(|list| places.enter_last(list));
+        places
+    }
+
+    fn find<R: Eq + Hash>(&self, list: &[Subscription<R>], handle: &R) -> Option<usize> {
+        let is_it = |&at: &u32| list.get(at as usize).is_some_and(|found| found.handle == *handle);
+        self.at.find(self.hasher.hash_one(handle), is_it).map(|&at| at as usize)
+    }
+
+    /// Enters the last one of `list`.
+    fn enter_last<R: Eq + Hash>(&mut self, list: &[Subscription<R>]) {
+        let Self { at, hasher } = self;
+        let hash = |&at: &u32| list.get(at as usize).map_or(0, |found| hasher.hash_one(&found.handle));
+        let last = list.len().saturating_sub(1) as u32;
+        at.insert_unique(hash(&last), last, hash);
+    }
+
+    /// Takes the one at `place` out; the last one will be there.
+    fn remove<R: Eq + Hash>(&mut self, list: &[Subscription<R>], place: usize) {
+        let (place, last) = (place as u32, list.len().saturating_sub(1) as u32);
+        let hash = |at: u32| list.get(at as usize).map_or(0, |found| self.hasher.hash_one(&found.handle));
+        let (here, moved) = (hash(place), hash(last));
+        if let Ok(entry) = self.at.find_entry(here, |&at| at == place) {
             entry.remove();
         }
-        if at != last
-            && let Some(moved) = self.list.last()
-        {
-            let hash = self.hasher.hash_one(&moved.handle);
-            if let Some(place) = self.at.find_mut(hash, |&place| place == last) {
-                *place = at;
-            }
+        if let Some(at) = self.at.find_mut(moved, |&at| at == last) {
+            *at = place;
         }
-        self.list.swap_remove(at as usize);
-        true
     }
 }

@@ -430,6 +430,6 @@ proptest! {
 /// What makes 1,000,000 subscriptions fit.
 #[test]
 fn one_subscriber_takes_twenty_four_bytes() {
-    assert_eq!(size_of::<Subscribers<Arc<u8>>>(), 24);
-    assert!(size_of::<Option<Subscribers<Arc<u8>>>>() <= 24);
+    assert_eq!(size_of::<Subscribers<Arc<u8>>>(), 16);
+    assert!(size_of::<Option<Subscribers<Arc<u8>>>>() <= 16);
 }
