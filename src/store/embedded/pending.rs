@@ -4,12 +4,12 @@
 //! appended and is not in the index on disk, and the verdict on each change.
 //! What does not: what lies on disk (`engine`), positions (`commits`).
 //! Invariant: a session of which everything is applied costs one [`Queue`] and
-//! its key, at most 100 bytes, whatever waits for it on disk.
+//! its key, 24 bytes in a hash table, whatever waits for it on disk.
 
-use std::array;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{array, mem};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -56,22 +56,33 @@ pub(super) struct Shard {
 }
 
 /// What is known of a queue without a look at the disk.
+#[derive(Debug)]
+enum Queue {
+    /// The disk has all of it.
+    Cold(Cold),
+    Hot(Box<Hot>),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cold {
+    /// No number from here on was ever used.
+    unused: u64,
+    /// How far before it the first entry is that is not finished.
+    reach: u32,
+    stored: bool,
+    /// Whether it is as the index on disk had it at the start.
+    untouched: bool,
+}
+
+/// A queue of which something is not applied.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+struct Hot {
     /// Every entry below is finished.
     wanted: u64,
     /// No number from here on was ever used.
     unused: u64,
     /// Whether the index on disk has a head of it.
-    pub(super) stored: bool,
-    /// Whether it is as the index on disk had it at the start.
-    untouched: bool,
-    hot: Option<Box<Hot>>,
-}
-
-/// What is not applied.
-#[derive(Debug, Default)]
-struct Hot {
+    stored: bool,
     /// In the order of their numbers.
     entries: VecDeque<Waiting>,
     finished: Intervals,
@@ -164,17 +175,20 @@ impl Pending {
 
     /// A session that the index on disk has.
     pub(super) fn found(&self, session: SessionUid, span: Range<u64>) {
-        let queue = Queue { wanted: span.start, unused: span.end, stored: true, untouched: true, hot: None };
+        let queue = match Cold::new(&span, true) {
+            Some(cold) => Queue::Cold(Cold { untouched: true, ..cold }),
+            None => Queue::Hot(Box::new(Hot { wanted: span.start, unused: span.end, stored: true, ..Hot::default() })),
+        };
         self.shard(session).queues.insert(session, queue);
     }
 
     pub(super) fn span(&self, session: SessionUid) -> Range<u64> {
-        self.shard(session).queues.get(&session).map_or(0..0, |queue| queue.wanted..queue.unused.max(queue.wanted))
+        self.shard(session).queues.get(&session).map_or(0..0, Queue::span)
     }
 
     /// Whether nothing of a queue changed since it was found.
     pub(super) fn is_untouched(&self, session: SessionUid) -> bool {
-        self.shard(session).queues.get(&session).is_some_and(|queue| queue.stored && queue.untouched)
+        matches!(self.shard(session).queues.get(&session), Some(Queue::Cold(cold)) if cold.stored && cold.untouched)
     }
 
     /// What is known of a queue from number `from` on; `None` when there is no
@@ -182,8 +196,8 @@ impl Pending {
     pub(super) fn sight(&self, session: SessionUid, from: u64, limit: usize) -> Option<Sight> {
         let shard = self.shard(session);
         let queue = shard.queues.get(&session)?;
-        let mut sight = Sight { wanted: queue.wanted, stored: queue.stored, ..Sight::default() };
-        if let Some(hot) = &queue.hot {
+        let mut sight = Sight { wanted: queue.span().start, stored: queue.is_stored(), ..Sight::default() };
+        if let Queue::Hot(hot) = queue {
             sight.finished.clone_from(&hot.finished);
             sight.released.clone_from(&hot.released);
             sight.inbound.clone_from(&hot.inbound);
@@ -229,7 +243,7 @@ impl Held<'_> {
             Op::Enqueue { session, entry } => {
                 let session = *session;
                 let Some(queue) = self.open(session) else { return false };
-                match queue.enqueue(entry, position) {
+                match queue.heat(position).enqueue(entry, position) {
                     Verdict::Taken => true,
                     Verdict::Known => false,
                     Verdict::Twin => {
@@ -239,14 +253,14 @@ impl Held<'_> {
                 }
             }
             Op::Advance { session, up_to, sparse } => {
-                self.open(*session).map(|queue| queue.advance(*up_to, sparse, position)).is_some()
+                self.open(*session).map(|queue| queue.heat(position).advance(*up_to, sparse)).is_some()
             }
             Op::Released { session, seq } => {
                 let queue = self.shard(*session).and_then(|shard| shard.queues.get_mut(session));
                 queue.is_some_and(|queue| queue.release(*seq, position))
             }
             Op::SetInbound { session, packet_id, held } => {
-                self.open(*session).map(|queue| queue.set_inbound(*packet_id, *held, position)).is_some()
+                self.open(*session).map(|queue| queue.heat(position).inbound.insert(*packet_id, *held)).is_some()
             }
         }
     }
@@ -275,26 +289,25 @@ impl Shard {
 
     fn applied(&mut self, session: SessionUid, position: Position) {
         let Some(queue) = self.queues.get_mut(&session) else { return };
-        queue.stored = true;
-        let Some(hot) = &mut queue.hot else { return };
+        let hot = match queue {
+            Queue::Cold(cold) => return cold.stored = true,
+            Queue::Hot(hot) => hot,
+        };
+        hot.stored = true;
         hot.entries.retain(|waiting| waiting.position > position);
         if hot.last > position {
             return;
         }
         if hot.names.held.is_empty() && hot.holes.is_empty() {
-            queue.hot = None;
-            return;
+            return queue.cool(position);
         }
-        let (mut names, holes) = (std::mem::take(&mut hot.names), std::mem::take(&mut hot.holes));
-        names.held.retain(|_, seq| *seq >= queue.wanted && !hot.finished.contains(*seq));
-        **hot = Hot { names, holes, last: hot.last, ..Hot::default() };
+        hot.keep_names();
         self.warm.push_back(session);
         if self.warm.len() > WARM
             && let Some(oldest) = self.warm.pop_front()
             && let Some(queue) = self.queues.get_mut(&oldest)
-            && queue.hot.as_ref().is_some_and(|hot| hot.last <= position && hot.holes.is_empty())
         {
-            queue.hot = None;
+            queue.cool(position);
         }
     }
 }
@@ -307,86 +320,165 @@ enum Verdict {
     Twin,
 }
 
+impl Default for Queue {
+    fn default() -> Self {
+        Self::Cold(Cold::default())
+    }
+}
+
 impl Queue {
-    fn hot(&mut self, position: Position) -> &mut Hot {
-        self.untouched = false;
-        let hot = self.hot.get_or_insert_default();
-        hot.last = hot.last.max(position);
-        hot
+    fn span(&self) -> Range<u64> {
+        match self {
+            Self::Cold(cold) => cold.wanted()..cold.unused,
+            Self::Hot(hot) => hot.wanted..hot.unused.max(hot.wanted),
+        }
+    }
+
+    fn is_stored(&self) -> bool {
+        match self {
+            Self::Cold(cold) => cold.stored,
+            Self::Hot(hot) => hot.stored,
+        }
+    }
+
+    /// For a change that is durable at `position`.
+    fn heat(&mut self, position: Position) -> &mut Hot {
+        loop {
+            match self {
+                Self::Hot(hot) => {
+                    hot.last = hot.last.max(position);
+                    return hot;
+                }
+                Self::Cold(Cold { unused, stored, .. }) => {
+                    let (unused, stored) = (*unused, *stored);
+                    let wanted = self.span().start;
+                    *self = Self::Hot(Box::new(Hot { wanted, unused, stored, ..Hot::default() }));
+                }
+            }
+        }
+    }
+
+    /// Forgets all but the span, if everything up to `position` is applied and
+    /// nothing may still come in between.
+    fn cool(&mut self, position: Position) {
+        if let Self::Hot(hot) = self
+            && hot.last <= position
+            && hot.holes.is_empty()
+            && let Some(cold) = Cold::new(&(hot.wanted..hot.unused), hot.stored)
+        {
+            *self = Self::Cold(cold);
+        }
+    }
+
+    /// Whether the entry may be there.
+    fn release(&mut self, seq: u64, position: Position) -> bool {
+        self.span().contains(&seq) && self.heat(position).release(seq)
+    }
+}
+
+impl Cold {
+    /// None when its entries are too far apart.
+    fn new(span: &Range<u64>, stored: bool) -> Option<Self> {
+        let reach = u32::try_from(span.end.saturating_sub(span.start)).ok()?;
+        Some(Self { unused: span.end.max(span.start), reach, stored, untouched: false })
+    }
+
+    const fn wanted(&self) -> u64 {
+        self.unused - self.reach as u64
+    }
+}
+
+impl Hot {
+    /// Everything is applied: of the entries only the names are kept.
+    fn keep_names(&mut self) {
+        let Self { wanted, unused, stored, last, .. } = *self;
+        let (mut names, holes) = (mem::take(&mut self.names), mem::take(&mut self.holes));
+        names.held.retain(|_, seq| *seq >= wanted && !self.finished.contains(*seq));
+        *self = Self { wanted, unused, stored, last, names, holes, ..Self::default() };
     }
 
     /// Numbers between those that were used and `seq` are holes from now on.
-    fn skip_to(&mut self, seq: u64, position: Position) {
+    fn skip_to(&mut self, seq: u64) {
         if seq > self.unused {
-            let skipped = self.unused..seq;
-            self.hot(position).holes.insert_range(skipped);
+            self.holes.insert_range(self.unused..seq);
         }
+        self.unused = self.unused.max(seq.saturating_add(1));
     }
 
     fn enqueue(&mut self, entry: &QueueEntry, position: Position) -> Verdict {
         let seq = entry.seq;
         let is_late = seq < self.unused;
-        self.skip_to(seq, position);
-        self.unused = self.unused.max(seq.saturating_add(1));
+        self.skip_to(seq);
         let wanted = self.wanted;
-        let hot = self.hot(position);
-        if seq < wanted || (is_late && !hot.holes.contains(seq)) {
+        if seq < wanted || (is_late && !self.holes.contains(seq)) {
             return Verdict::Known;
         }
-        hot.holes.remove(seq);
-        let Hot { names, finished, .. } = hot;
+        self.holes.remove(seq);
+        let Self { names, finished, .. } = self;
         if !names.insert(entry.message.id, seq, |held| held < wanted || finished.contains(held)) {
-            hot.finished.insert(seq);
+            finished.insert(seq);
             return Verdict::Twin;
         }
-        let index = hot.entries.partition_point(|waiting| waiting.entry.seq < seq);
-        hot.entries.insert(index, Waiting { entry: entry.clone(), position });
+        let index = self.entries.partition_point(|waiting| waiting.entry.seq < seq);
+        self.entries.insert(index, Waiting { entry: entry.clone(), position });
         Verdict::Taken
     }
 
-    fn advance(&mut self, up_to: u64, sparse: &[u64], position: Position) {
+    fn advance(&mut self, up_to: u64, sparse: &[u64]) {
         self.wanted = self.wanted.max(up_to);
         let wanted = self.wanted;
         self.unused = self.unused.max(wanted);
-        for &seq in sparse.iter().filter(|&&seq| seq >= wanted) {
-            self.skip_to(seq, position);
-            self.unused = self.unused.max(seq.saturating_add(1));
-        }
-        let hot = self.hot(position);
-        hot.holes.cut_below(wanted);
-        while let Some(first) = hot.entries.front().filter(|waiting| waiting.entry.seq < wanted) {
-            hot.names.held.remove(&first.entry.message.id);
-            hot.entries.pop_front();
+        sparse.iter().filter(|&&seq| seq >= wanted).for_each(|&seq| self.skip_to(seq));
+        self.holes.cut_below(wanted);
+        while let Some(first) = self.entries.front().filter(|waiting| waiting.entry.seq < wanted) {
+            self.names.held.remove(&first.entry.message.id);
+            self.entries.pop_front();
         }
         for &seq in sparse.iter().filter(|&&seq| seq >= wanted) {
-            hot.finished.insert(seq);
-            hot.holes.remove(seq);
-            if let Ok(index) = hot.entries.binary_search_by_key(&seq, |waiting| waiting.entry.seq)
-                && let Some(waiting) = hot.entries.remove(index)
+            self.finished.insert(seq);
+            self.holes.remove(seq);
+            if let Ok(index) = self.entries.binary_search_by_key(&seq, |waiting| waiting.entry.seq)
+                && let Some(waiting) = self.entries.remove(index)
             {
-                hot.names.held.remove(&waiting.entry.message.id);
+                self.names.held.remove(&waiting.entry.message.id);
             }
         }
-        hot.finished.cut_below(wanted);
-        hot.released.cut_below(wanted);
+        self.finished.cut_below(wanted);
+        self.released.cut_below(wanted);
     }
 
-    /// Whether the entry may be there.
-    fn release(&mut self, seq: u64, position: Position) -> bool {
-        if seq < self.wanted || seq >= self.unused {
-            return false;
-        }
-        let stored = self.stored;
-        let hot = self.hot(position);
-        let is_here = hot.entries.binary_search_by_key(&seq, |waiting| waiting.entry.seq).is_ok();
-        let may_be = is_here || (stored && !hot.finished.contains(seq) && !hot.holes.contains(seq));
+    fn release(&mut self, seq: u64) -> bool {
+        let is_here = self.entries.binary_search_by_key(&seq, |waiting| waiting.entry.seq).is_ok();
+        let may_be = is_here || (self.stored && !self.finished.contains(seq) && !self.holes.contains(seq));
         if may_be {
-            hot.released.insert(seq);
+            self.released.insert(seq);
         }
         may_be
     }
+}
 
-    fn set_inbound(&mut self, packet_id: u16, held: bool, position: Position) {
-        self.hot(position).inbound.insert(packet_id, held);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of every session that sleeps there is one.
+    #[test]
+    fn a_queue_of_which_everything_is_applied_costs_two_numbers() {
+        assert_eq!(size_of::<Queue>(), 16);
+        let pending = Pending::default();
+        let (session, far) = (SessionUid(1), SessionUid(2));
+        pending.found(session, 5..9);
+        pending.found(far, 5..(1 << 40));
+        assert_eq!((pending.span(session), pending.span(far)), (5..9, 5..(1 << 40)));
+        let mut mask = Mask::default();
+        mask.add(session);
+        let mut finish = Op::Advance { session, up_to: 7, sparse: Vec::new() };
+        assert!(pending.hold(mask).take(&mut finish, Position(3)));
+        assert!(!pending.is_untouched(session));
+        pending.applied([session], Position(2));
+        assert!(matches!(pending.shard(session).queues.get(&session), Some(Queue::Hot(_))), "more is on its way");
+        pending.applied([session], Position(3));
+        assert!(matches!(pending.shard(session).queues.get(&session), Some(Queue::Cold(_))));
+        assert_eq!(pending.span(session), 7..9);
     }
 }
