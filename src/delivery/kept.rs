@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::store::Load;
 use crate::telemetry::metrics::Gauge;
 
 use super::budget::{Budget, Charge};
@@ -40,7 +41,17 @@ impl KeptSum {
         (read(&self.messages), read(&self.bytes))
     }
 
-    pub(super) fn add(&self, messages: i64, bytes: i64) {
+    /// A queue holds so much from now on.
+    pub(super) fn enter(&self, load: Load) {
+        self.add(load.messages.cast_signed(), load.bytes.cast_signed());
+    }
+
+    /// A queue does not hold it any more.
+    pub(super) fn leave(&self, load: Load) {
+        self.add(-load.messages.cast_signed(), -load.bytes.cast_signed());
+    }
+
+    fn add(&self, messages: i64, bytes: i64) {
         self.messages.fetch_add(messages, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Gauge::StoredMessages.add(messages);
@@ -49,11 +60,12 @@ impl KeptSum {
 }
 
 impl Kept {
-    /// What was found in the store, and is in `sum` already; where the store is
-    /// memory, `budget` is charged.
-    pub(super) fn found(budget: &Arc<Budget>, sum: &Arc<KeptSum>, messages: u64, bytes: u64) -> Self {
+    /// What was found in the store; where the store is memory, `budget` is
+    /// charged.
+    pub(super) fn found(budget: &Arc<Budget>, sum: &Arc<KeptSum>, load: Load) -> Self {
         let charge = budget.charges_stored().then(|| Charge::new(budget));
-        let mut kept = Self { messages, bytes, sum: Arc::clone(sum), charge };
+        sum.enter(load);
+        let mut kept = Self { messages: load.messages, bytes: load.bytes, sum: Arc::clone(sum), charge };
         kept.settle();
         kept
     }

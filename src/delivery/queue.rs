@@ -91,9 +91,9 @@ struct Inner {
 impl OpenQueue {
     /// A queue that holds what was found in the store; empty when that is
     /// nothing.
-    fn new(kind: Kind, found: Found, overflow: Overflow, ground: &Ground) -> Self {
+    fn new(kind: Kind, found: Found, ground: &Ground) -> Self {
         let Ground { settings, budget, kept } = ground;
-        let next_seq = found.unused;
+        let next_seq = found.unused();
         budget.open_queue();
         Self {
             inner: Mutex::new(Inner {
@@ -109,9 +109,9 @@ impl OpenQueue {
                 next_seq,
                 spilled: true,
                 unsettled: Vec::new(),
-                kept: Kept::found(budget, kept, found.messages.into(), found.bytes),
+                kept: Kept::found(budget, kept, found.load()),
                 lent: Lent::default(),
-                oldest_unsent: found.wanted,
+                oldest_unsent: found.wanted(),
                 waiters: Vec::new(),
                 taken_when_full: u64::MAX,
             }),
@@ -128,7 +128,7 @@ impl OpenQueue {
             ring_bytes: settings.ring_bytes as u64,
             offline_messages: settings.offline_messages as u64,
             offline_bytes: settings.offline_bytes as u64,
-            overflow,
+            overflow: found.overflow,
             budget: Arc::clone(budget),
         }
     }

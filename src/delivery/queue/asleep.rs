@@ -6,8 +6,10 @@
 //! publishes to a session that sleeps waits for nobody; what an unopened queue
 //! holds is counted as if it were open.
 
-use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
 
 use crate::delivery::Settings;
 use crate::delivery::budget::Budget;
@@ -28,15 +30,49 @@ pub struct Ground {
     pub kept: Arc<KeptSum>,
 }
 
-/// What the store held of a queue at the start.
-#[derive(Clone, Copy, Debug, Default)]
+/// What an unopened queue knows of itself: what the store held of it at the
+/// start, in half the bytes of its span and its load, as every queue that sleeps
+/// has it.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
-    /// The first entry that is still wanted.
-    pub(super) wanted: u64,
     /// The first number that was never used.
-    pub(super) unused: u64,
-    pub(super) bytes: u64,
-    pub(super) messages: u32,
+    unused: u64,
+    /// How far before it the first entry is that is still wanted. Nobody evicts
+    /// what is further away than four thousand million.
+    reach: u32,
+    messages: u32,
+    /// Bytes of each, on the average.
+    mean: u32,
+    pub(super) overflow: Overflow,
+}
+
+impl Found {
+    fn new(span: &Range<u64>, load: Load, overflow: Overflow) -> Self {
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            unused: span.end,
+            reach: narrow(span.end.saturating_sub(span.start)),
+            messages: narrow(load.messages),
+            mean: narrow(load.bytes.checked_div(load.messages).unwrap_or(0)),
+            overflow,
+        }
+    }
+
+    /// The first entry that is still wanted.
+    pub(super) const fn wanted(self) -> u64 {
+        self.unused - self.reach as u64
+    }
+
+    /// The first number that was never used.
+    pub(super) const fn unused(self) -> u64 {
+        self.unused
+    }
+
+    /// How much the queue holds.
+    pub(super) const fn load(self) -> Load {
+        let (messages, mean) = (self.messages as u64, self.mean as u64);
+        Load { messages, bytes: messages * mean }
+    }
 }
 
 /// The queue of one session. It opens when it is first used as an
@@ -45,34 +81,26 @@ pub(super) struct Found {
 pub struct SessionQueue {
     uid: SessionUid,
     found: Found,
-    overflow: Overflow,
     ground: Arc<Ground>,
-    open: OnceLock<Box<OpenQueue>>,
+    open: OnceBox<OpenQueue>,
 }
 
 impl SessionQueue {
     /// An empty queue of a new session.
     #[must_use]
     pub fn new(uid: SessionUid, kind: Kind, overflow: Overflow, ground: &Arc<Ground>) -> Self {
-        let found = Found::default();
-        let open = OnceLock::from(Box::new(OpenQueue::new(kind, found, overflow, ground)));
-        Self { uid, found, overflow, ground: Arc::clone(ground), open }
+        let found = Found::new(&(0..0), Load::default(), overflow);
+        let open = OnceBox::with_value(Box::new(OpenQueue::new(kind, found, ground)));
+        Self { uid, found, ground: Arc::clone(ground), open }
     }
 
     /// The queue of a lasting session, of which the store holds `load` in the
     /// numbers of `span`.
     #[must_use]
-    pub fn asleep(
-        uid: SessionUid,
-        span: std::ops::Range<u64>,
-        load: Load,
-        overflow: Overflow,
-        ground: &Arc<Ground>,
-    ) -> Self {
-        let messages = u32::try_from(load.messages).unwrap_or(u32::MAX);
-        let found = Found { wanted: span.start, unused: span.end, bytes: load.bytes, messages };
-        ground.kept.add(messages.into(), found.bytes.cast_signed());
-        Self { uid, found, overflow, ground: Arc::clone(ground), open: OnceLock::new() }
+    pub fn asleep(uid: SessionUid, span: Range<u64>, load: Load, overflow: Overflow, ground: &Arc<Ground>) -> Self {
+        let found = Found::new(&span, load, overflow);
+        ground.kept.enter(found.load());
+        Self { uid, found, ground: Arc::clone(ground), open: OnceBox::new() }
     }
 
     /// Whose queue it is.
@@ -84,7 +112,7 @@ impl SessionQueue {
     /// The first number that was not used when the broker started.
     #[must_use]
     pub const fn begun_at(&self) -> u64 {
-        self.found.unused
+        self.found.unused()
     }
 
     /// Whether it was touched since the start.
@@ -92,21 +120,32 @@ impl SessionQueue {
     pub fn is_open(&self) -> bool {
         self.open.get().is_some()
     }
+
+    /// Of several who touch it at once one makes the queue that stays. Each
+    /// counts what its own holds, so what sleeps is counted twice for a moment
+    /// and never too little.
+    #[cold]
+    fn wake(&self) -> &OpenQueue {
+        let open = || Box::new(OpenQueue::new(Kind::Persistent, self.found, &self.ground));
+        if self.open.set(open()).is_ok() {
+            self.ground.kept.leave(self.found.load());
+        }
+        self.open.get_or_init(open)
+    }
 }
 
 impl Deref for SessionQueue {
     type Target = OpenQueue;
 
     fn deref(&self) -> &OpenQueue {
-        let open = || Box::new(OpenQueue::new(Kind::Persistent, self.found, self.overflow, &self.ground));
-        self.open.get_or_init(open)
+        self.open.get().unwrap_or_else(|| self.wake())
     }
 }
 
 impl Drop for SessionQueue {
     fn drop(&mut self) {
         if self.open.get().is_none() {
-            self.ground.kept.add(-i64::from(self.found.messages), -self.found.bytes.cast_signed());
+            self.ground.kept.leave(self.found.load());
         }
     }
 }
