@@ -43,7 +43,7 @@ use tokio::sync::Notify;
 
 use crate::ca::authority::{self, Authority};
 use crate::clock::Clock;
-use crate::delivery::{Agenda, Budget, Domain};
+use crate::delivery::{Budget, Domain};
 use crate::identity::handshake::{ListenerTls, TlsParts};
 use crate::identity::https::HttpsTls;
 use crate::identity::refusals::Refusals;
@@ -354,13 +354,13 @@ fn node(settings: &Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage)
     let refusals = Refusals::new(settings.net.max_refusals_kept);
     refusals.limit_lines(settings.net.max_refusal_lines);
     Node {
+        agenda: net::Due::new(&clock),
         clock,
         settings: arc_swap::ArcSwap::from_pointee(settings.net.clone()),
         trust,
         refusals: Arc::new(refusals),
         store,
         domains,
-        agenda: Arc::new(Agenda::default()),
         live: Arc::new(Live::default()),
         census: Census::default(),
         handshakes: Turns::of_runtime(),
@@ -377,11 +377,11 @@ fn node(settings: &Settings, clock: Clock, trust: Arc<Trust>, storage: &Storage)
 async fn keep_agenda(node: Arc<Node>, tasks: Tasks) {
     let mut stop = tasks.stop_signal();
     loop {
-        let due = tokio::select! {
+        tokio::select! {
             () = stop.stopped() => return,
-            due = node.agenda.next(&node.clock) => due,
-        };
-        net::due(&node, &due);
+            (away, event) = node.agenda.next() => net::due(&node, &away, event),
+            () = node.agenda.near_horizon() => node.agenda.look_ahead(&node.domains),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use agenda::Agenda;
+pub use agenda::{Agenda, Moment};
 pub use budget::{Budget, Charge};
 pub use domain::{Domain, NEVER};
 pub use fanout::{Fanout, Progress, Publisher, Turn};

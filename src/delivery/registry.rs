@@ -19,7 +19,7 @@ use crate::identity::principal::Principal;
 use crate::mqtt::ClientId;
 use crate::telemetry::metrics::Gauge;
 
-use super::SessionQueue;
+use super::{Moment, SessionQueue};
 
 /// How a registry tells a connection to give its session up.
 pub trait Yield: Send + Sync + 'static {
@@ -36,12 +36,17 @@ pub struct Parked<S> {
     pub queue: Arc<SessionQueue>,
     /// The first number of the queue that was not sent.
     pub next: u64,
+    /// When it ends.
+    pub ends: Moment,
 }
 
 /// A session that nobody has touched since the start costs this and its name.
 enum Slot<S> {
     /// All but its queue lies in the store. Its claim is 1.
-    Asleep(Arc<SessionQueue>),
+    Asleep {
+        queue: Arc<SessionQueue>,
+        ends: Moment,
+    },
     Awake(Box<Entry<S>>),
 }
 
@@ -147,9 +152,9 @@ impl<S: Send + 'static> Registry<S> {
 
     /// Enters a session that a store remembers, of which nothing but the queue
     /// is made yet. Answers false if there is one of that name.
-    pub fn lay(&self, key: ClientId, queue: Arc<SessionQueue>) -> bool {
+    pub fn lay(&self, key: ClientId, queue: Arc<SessionQueue>, ends: Moment) -> bool {
         let Place::Vacant(place) = self.entries.entry(key) else { return false };
-        place.insert(Slot::Asleep(queue));
+        place.insert(Slot::Asleep { queue, ends });
         Gauge::Sessions.add(1);
         true
     }
@@ -158,16 +163,20 @@ impl<S: Send + 'static> Registry<S> {
     #[must_use]
     pub fn asleep(&self, key: &ClientId) -> Option<Arc<SessionQueue>> {
         match self.entries.get(key)?.value() {
-            Slot::Asleep(queue) => Some(Arc::clone(queue)),
+            Slot::Asleep { queue, .. } => Some(Arc::clone(queue)),
             Slot::Awake(_) => None,
         }
     }
 
-    /// Puts a session to rest that was asleep and is read from the store now;
-    /// drops it if somebody was sooner.
-    pub fn wake(&self, key: &ClientId, principal: Principal, parked: Parked<S>) {
+    /// Puts a session to rest that was asleep and is read from the store now,
+    /// with the first number of its queue that was not sent; drops it if somebody
+    /// was sooner.
+    pub fn wake(&self, key: &ClientId, principal: Principal, session: S, queue: Arc<SessionQueue>, next: u64) {
         let Some(mut slot) = self.entries.get_mut(key) else { return };
-        if matches!(slot.value(), Slot::Asleep(queue) if Arc::ptr_eq(queue, &parked.queue)) {
+        if let Slot::Asleep { queue: asleep, ends } = slot.value()
+            && Arc::ptr_eq(asleep, &queue)
+        {
+            let parked = Parked { session, queue, next, ends: *ends };
             *slot = Slot::awake(principal, Owner::None(parked));
         }
     }
@@ -175,7 +184,7 @@ impl<S: Send + 'static> Registry<S> {
     /// Takes a session away that is asleep and cannot be read; answers whether
     /// it was there.
     pub fn forget(&self, key: &ClientId) -> bool {
-        let gone = self.entries.remove_if(key, |_, slot| matches!(slot, Slot::Asleep(_))).is_some();
+        let gone = self.entries.remove_if(key, |_, slot| matches!(slot, Slot::Asleep { .. })).is_some();
         Gauge::Sessions.add(-i64::from(gone));
         gone
     }
@@ -230,12 +239,33 @@ impl<S: Send + 'static> Registry<S> {
         Gauge::Sessions.add(-1);
         match slot {
             Slot::Awake(entry) => entry.parked(),
-            Slot::Asleep(_) => None,
+            Slot::Asleep { .. } => None,
         }
+    }
+
+    /// Those at rest that end after `from`, and until `to`, with the claim since
+    /// which they rest. It holds an eighth of all and less at a time.
+    pub fn ending(&self, from: Moment, to: Moment) -> Vec<(ClientId, u64, Moment)> {
+        let found = self.entries.iter().filter_map(|slot| {
+            let (generation, ends) = slot.value().rest()?;
+            (from < ends && ends <= to).then(|| (slot.key().clone(), generation, ends))
+        });
+        found.collect()
     }
 }
 
 impl<S> Slot<S> {
+    /// Since which claim it rests, and when it ends then.
+    fn rest(&self) -> Option<(u64, Moment)> {
+        match self {
+            Self::Asleep { ends, .. } => Some((FIRST, *ends)),
+            Self::Awake(entry) => match &entry.owner {
+                Owner::None(parked) => Some((entry.generation, parked.ends)),
+                _ => None,
+            },
+        }
+    }
+
     fn awake(principal: Principal, owner: Owner<S>) -> Self {
         Self::Awake(Box::new(Entry { principal, generation: FIRST, owner }))
     }

@@ -291,7 +291,7 @@ mod take_over {
 
     fn parked(session: u32) -> Option<Parked<u32>> {
         let queue = Arc::new(queue(Kind::Persistent, Overflow::DropOldest));
-        Some(Parked { session, queue, next: 0 })
+        Some(Parked { session, queue, next: 0, ends: Moment::NEVER })
     }
 
     struct Rival {
@@ -381,13 +381,12 @@ mod take_over {
         let ground = ground(settings());
         let load = Load::default();
         let queue = Arc::new(SessionQueue::asleep(SessionUid(1), 0..0, load, Overflow::DropOldest, &ground));
-        assert!(registry.lay(key.clone(), Arc::clone(&queue)));
-        assert!(!registry.lay(key.clone(), Arc::clone(&queue)), "there is one");
+        assert!(registry.lay(key.clone(), Arc::clone(&queue), Moment::NEVER));
+        assert!(!registry.lay(key.clone(), Arc::clone(&queue), Moment::NEVER), "there is one");
         assert_eq!(registry.claim(&key, &principal("a"), control()).map(|_| ()), Err(Unclaimed::Asleep));
         assert!(registry.expire(&key, 1).is_none() && registry.with_parked(&key, 1, |_| ()).is_none());
-        let parked = |session| Parked { session, queue: Arc::clone(&queue), next: 0 };
-        registry.wake(&key, principal("a"), parked(7));
-        registry.wake(&key, principal("b"), parked(8));
+        registry.wake(&key, principal("a"), 7, Arc::clone(&queue), 0);
+        registry.wake(&key, principal("b"), 8, Arc::clone(&queue), 0);
         assert_eq!(registry.claim(&key, &principal("b"), control()).map(|_| ()), Err(Unclaimed::Foreign));
         let claim = registry.claim(&key, &principal("a"), control()).unwrap();
         assert!(matches!(claim.outcome, Outcome::Resumed(Parked { session: 7, .. })), "whoever woke it first");
@@ -413,5 +412,5 @@ fn a_queue_that_sleeps_is_counted_and_opens_when_it_is_touched() {
     drop(touched);
     assert_eq!(ground.kept.now(), (0, 0));
     // Beside what its Arc counts by.
-    assert!(size_of::<SessionQueue>() <= 80, "{}", size_of::<SessionQueue>());
+    assert!(size_of::<SessionQueue>() <= 48, "{}", size_of::<SessionQueue>());
 }

@@ -406,7 +406,7 @@ impl Connecting {
         let kind = if terms.session_expiry > 0 || present { Kind::Persistent } else { Kind::Volatile };
         let keep_alive = keep_alive(connect, settings);
         let (mut session, queue, outgoing) = match kept {
-            Some(Parked { session: Resting { mut session, rights, queued_before }, queue, next }) => {
+            Some(Parked { session: Resting { mut session, rights, queued_before }, queue, next, .. }) => {
                 session.attach(terms, will);
                 let changed = !Arc::ptr_eq(&rights, &admission.rights) && rights != admission.rights;
                 let until = if changed { queue.next_seq() } else { queued_before };

@@ -18,7 +18,8 @@ use crate::mqtt::{ClientId, TenantId};
 use crate::store::rows::{DeviceRow, RowError, SessionRow, SubscriptionRow};
 use crate::store::{Batch, Row, StoreError, StoredMessage, Table};
 
-use super::shared::{Away, Node, Resting};
+use super::due::Away;
+use super::shared::{Node, Resting};
 use super::{registration, remember, wake};
 
 /// Why what is stored cannot be served.
@@ -129,7 +130,9 @@ impl Recovery<'_> {
             QueueOverflow::DropNewest => Overflow::DropNewest,
         };
         let queue = domain.kept_queue(kept.uid, overflow)?;
-        if !domain.registry.lay(key.clone(), Arc::clone(&queue)) {
+        let gone = Duration::from_millis(self.now.saturating_sub(kept.left_at.unwrap_or(self.now)));
+        let ends = self.node.agenda.end(kept.expiry, gone);
+        if !domain.registry.lay(key.clone(), Arc::clone(&queue), ends) {
             return Ok(());
         }
         self.found.sessions += 1;
@@ -142,9 +145,8 @@ impl Recovery<'_> {
             (kept.left_at, kept.window) = (Some(self.now), wake::ANY_NUMBER);
             batch.push(remember::put(domain.tenant(), &key, &kept));
         }
-        let gone = self.now.saturating_sub(kept.left_at.unwrap_or(self.now));
         let away = Away { domain, key, generation: 1 };
-        away.schedule(self.node, Duration::from_millis(gone), will_delay, kept.expiry);
+        self.node.agenda.enter(away, gone, will_delay, kept.expiry, ends);
         Ok(())
     }
 

@@ -9,7 +9,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use crate::delivery::{Domain, Mailbox, Parked, SessionQueue};
+use crate::delivery::{Domain, Mailbox, SessionQueue};
 use crate::mqtt::{ClientId, Qos};
 use crate::session::{Session, Stage, Subscription, Terms};
 use crate::store::rows::{SessionRow, SubscriptionRow};
@@ -49,7 +49,7 @@ pub(super) fn wake(node: &Node, domain: &Domain<Resting>, key: &ClientId) -> Res
     let next = node.store.queue_span(uid)?.start;
     let session = Resting { session, rights, queued_before: queue.begun_at() };
     let principal = remember::principal(domain.tenant(), &kept.keeper);
-    domain.registry.wake(key, principal, Parked { session, queue, next });
+    domain.registry.wake(key, principal, session, queue, next);
     Ok(())
 }
 

@@ -8,7 +8,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use certus::delivery::{Budget, Ground, Kind, Outcome, Overflow, Parked, Registry, SessionQueue, Settings, Yield};
+use certus::delivery::{
+    Budget, Ground, Kind, Moment, Outcome, Overflow, Parked, Registry, SessionQueue, Settings, Yield,
+};
 use certus::identity::principal::{Holder, Principal};
 use certus::mqtt::{ClientId, TenantId};
 use certus::store::SessionUid;
@@ -119,7 +121,8 @@ impl Game {
         let holder = self.holder().unwrap();
         self.kept = session;
         self.rivals[holder].state = State::Gone;
-        let parked = session.map(|session| Parked { session, queue: Arc::clone(&self.queue), next: 0 });
+        let parked =
+            session.map(|session| Parked { session, queue: Arc::clone(&self.queue), next: 0, ends: Moment::NEVER });
         assert!(self.registry.hand_back(&self.key, self.rivals[holder].generation, parked), "it was the owner");
     }
 

@@ -13,7 +13,8 @@ use crate::session::{Session, Will};
 use crate::store::{Batch, StoredMessage};
 use crate::telemetry::metrics::Counter;
 
-use super::super::shared::{Away, Node, Resting};
+use super::super::due::Away;
+use super::super::shared::{Node, Resting};
 use super::super::{encode, remember};
 use super::farewell::Farewell;
 use super::{Connection, Ending, Parts, heritage};
@@ -165,12 +166,14 @@ impl Connection {
         let rights = Arc::clone(&self.parts.admission.rights);
         let queued_before = self.parts.outgoing.queued_before();
         let resting = Resting { session, rights, queued_before };
-        let parked = Parked { session: resting, queue: Arc::clone(&self.parts.queue), next };
+        let agenda = &self.parts.node.agenda;
+        let ends = agenda.end(expiry, Duration::ZERO);
+        let parked = Parked { session: resting, queue: Arc::clone(&self.parts.queue), next, ends };
         if !domain.registry.hand_back(key, generation, Some(parked)) {
             return;
         }
         let away = Away { domain: Arc::clone(domain), key: key.clone(), generation };
-        away.schedule(&self.parts.node, Duration::ZERO, will_waits, expiry);
+        agenda.enter(away, Duration::ZERO, will_waits, expiry, ends);
     }
 }
 

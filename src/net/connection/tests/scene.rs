@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::clock::Clock;
-use crate::delivery::{self, Agenda, Budget, Domain, Kind, Mailbox, Overflow};
+use crate::delivery::{self, Budget, Domain, Kind, Mailbox, Overflow};
 use crate::identity::policy::{Attributes, Rights, TenantRights};
 use crate::identity::refusals::Refusals;
 use crate::identity::switch::Profile;
@@ -67,15 +67,15 @@ fn node(store: Arc<dyn Store>, tenant: &TenantId) -> Arc<Node> {
         let (bounds, store, uids) = (Arc::clone(&bounds), Arc::clone(&shared), Arc::clone(&uids));
         Arc::new(Domain::new(tenant.clone(), bounds, Arc::clone(&charged), store, uids))
     });
-    let tasks = Tasks::new();
+    let (clock, tasks) = (Clock::system(), Tasks::new());
     Arc::new(Node {
-        clock: Clock::system(),
+        clock: clock.clone(),
         settings: arc_swap::ArcSwap::from_pointee(Settings::default()),
         trust: Arc::new(Trust::new(snapshot)),
         refusals: Arc::new(Refusals::new(10)),
         store,
         domains,
-        agenda: Arc::new(Agenda::default()),
+        agenda: crate::net::Due::new(&clock),
         live: Arc::new(Live::default()),
         census: Census::default(),
         handshakes: Turns::of_runtime(),
