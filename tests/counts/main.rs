@@ -6,6 +6,7 @@
 
 mod allocations;
 mod host;
+mod sleepers;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
