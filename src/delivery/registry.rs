@@ -244,7 +244,7 @@ impl<S: Send + 'static> Registry<S> {
     }
 
     /// Those at rest that end after `from`, and until `to`, with the claim since
-    /// which they rest. It holds an eighth of all and less at a time.
+    /// which they rest. It looks at all of them, and locks one shard at a time.
     pub fn ending(&self, from: Moment, to: Moment) -> Vec<(ClientId, u64, Moment)> {
         let found = self.entries.iter().filter_map(|slot| {
             let (generation, ends) = slot.value().rest()?;
