@@ -32,7 +32,7 @@ pub use kept::KeptSum;
 pub use parcel::{Encode, FrameShape, LARGE, MessageRef, Parcel, ParcelBuilder, Payload};
 pub use passing::{Heirs, Left};
 pub use queue::{Ground, OpenQueue, SessionQueue};
-pub use registry::{Claim, Outcome, Parked, Registry, Unclaimed, Yield};
+pub use registry::{Claim, Outcome, Parked, Registry, Returned, Unclaimed, Yield};
 pub use retained::{RetainedFull, RetainedMessages, Scan};
 pub use route::{Mailbox, Recipient, Route};
 pub use settings::Settings;

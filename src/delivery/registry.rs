@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry as Place;
+use dashmap::mapref::entry::{Entry as Place, OccupiedEntry};
 use tokio::sync::oneshot;
 
 use crate::identity::principal::Principal;
@@ -90,6 +90,18 @@ pub enum Outcome<S> {
     /// Its owner was told to yield; the session follows, or nothing if it
     /// ended with its connection.
     Awaited(oneshot::Receiver<Option<Parked<S>>>),
+}
+
+/// What became of a session that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// It is at rest, since the claim with this number: that of a newcomer, if
+    /// one came and gave up waiting.
+    Rests(u64),
+    /// It went to a newcomer, or ended.
+    Gone,
+    /// The caller was not its owner.
+    Foreign,
 }
 
 /// Why a session cannot be claimed.
@@ -189,34 +201,28 @@ impl<S: Send + 'static> Registry<S> {
         gone
     }
 
-    /// Gives a session back. With `None` it has ended. Tells whether the caller
-    /// was its owner.
-    pub fn hand_back(&self, key: &ClientId, generation: u64, parked: Option<Parked<S>>) -> bool {
-        let Place::Occupied(mut place) = self.entries.entry(key.clone()) else { return false };
-        let Slot::Awake(entry) = place.get_mut() else { return false };
+    /// Gives a session back. With `None` it has ended.
+    pub fn hand_back(&self, key: &ClientId, generation: u64, parked: Option<Parked<S>>) -> Returned {
+        let Place::Occupied(mut place) = self.entries.entry(key.clone()) else { return Returned::Foreign };
+        let Slot::Awake(entry) = place.get_mut() else { return Returned::Foreign };
         if generation > entry.generation {
-            return false;
+            return Returned::Foreign;
         }
         match std::mem::replace(&mut entry.owner, Owner::Connection(Arc::new(Nobody))) {
             Owner::Moving { newcomer, control } => {
                 entry.owner = Owner::Connection(control);
                 match newcomer.send(parked) {
-                    Ok(()) => {}
+                    Ok(()) => Returned::Gone,
                     // The newcomer gave up waiting: the session rests, or ends.
-                    Err(Some(parked)) => entry.owner = Owner::None(parked),
-                    Err(None) => remove(place),
+                    Err(parked) => settle(place, parked),
                 }
             }
-            Owner::Connection(_) if generation == entry.generation => match parked {
-                Some(parked) => entry.owner = Owner::None(parked),
-                None => remove(place),
-            },
+            Owner::Connection(_) if generation == entry.generation => settle(place, parked),
             other => {
                 entry.owner = other;
-                return false;
+                Returned::Foreign
             }
         }
-        true
     }
 
     /// Looks at a session at rest, if nothing claimed it since `generation`.
@@ -302,9 +308,17 @@ impl<S> Entry<S> {
     }
 }
 
-fn remove<S>(place: dashmap::mapref::entry::OccupiedEntry<'_, ClientId, Slot<S>>) {
+/// Lays a session that nobody waits for to rest, or ends it.
+fn settle<S>(mut place: OccupiedEntry<'_, ClientId, Slot<S>>, parked: Option<Parked<S>>) -> Returned {
+    if let Slot::Awake(entry) = place.get_mut()
+        && let Some(parked) = parked
+    {
+        entry.owner = Owner::None(parked);
+        return Returned::Rests(entry.generation);
+    }
     place.remove();
     Gauge::Sessions.add(-1);
+    Returned::Gone
 }
 
 /// Stands in while an owner is exchanged under the lock.

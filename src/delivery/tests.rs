@@ -326,12 +326,25 @@ mod take_over {
     fn a_session_at_rest_is_resumed_and_expires_only_unclaimed() {
         let (registry, key) = (Registry::<u32>::default(), ClientId::new("c"));
         let first = claim(&registry, &key);
-        assert!(registry.hand_back(&key, first.generation, parked(5)));
+        assert_ne!(registry.hand_back(&key, first.generation, parked(5)), Returned::Foreign);
         let mut second = claim(&registry, &key);
         assert_eq!(received(&mut second.outcome), Some(5));
         assert!(registry.expire(&key, first.generation).is_none(), "it was claimed since");
-        assert!(registry.hand_back(&key, second.generation, parked(6)));
+        assert_ne!(registry.hand_back(&key, second.generation, parked(6)), Returned::Foreign);
         assert_eq!(registry.expire(&key, second.generation).map(|parked| parked.session), Some(6));
+        assert!(registry.is_empty());
+    }
+
+    /// Its end is looked for under the claim since which it rests.
+    #[test]
+    fn a_session_whose_newcomer_gave_up_still_expires() {
+        let (registry, key) = (Registry::<u32>::default(), ClientId::new("c"));
+        let first = claim(&registry, &key);
+        drop(claim(&registry, &key));
+        let Returned::Rests(since) = registry.hand_back(&key, first.generation, parked(5)) else {
+            panic!("it is gone")
+        };
+        assert_eq!(registry.expire(&key, since).map(|parked| parked.session), Some(5));
         assert!(registry.is_empty());
     }
 
@@ -344,7 +357,7 @@ mod take_over {
                 let owner = claim(&registry, &key);
                 let mut others: Vec<Rival> = (1..=yields_after).map(|_| claim(&registry, &key)).collect();
                 assert_eq!(owner.told.0.load(Ordering::Relaxed), 1);
-                assert!(registry.hand_back(&key, owner.generation, parked(9)));
+                assert_ne!(registry.hand_back(&key, owner.generation, parked(9)), Returned::Foreign);
                 let late = rivals - 1 - yields_after;
                 let held = others.last_mut().and_then(|rival| received(&mut rival.outcome));
                 assert_eq!(held, Some(9));
@@ -354,7 +367,7 @@ mod take_over {
                 let mut later: Vec<Rival> = (0..late).map(|_| claim(&registry, &key)).collect();
                 if late > 0 {
                     assert_eq!(holder.1.0.load(Ordering::Relaxed), 1);
-                    assert!(registry.hand_back(&key, holder.0, parked(10)));
+                    assert_ne!(registry.hand_back(&key, holder.0, parked(10)), Returned::Foreign);
                     assert_eq!(later.last_mut().and_then(|rival| received(&mut rival.outcome)), Some(10));
                 }
                 assert_eq!(registry.len(), 1);
@@ -367,10 +380,10 @@ mod take_over {
         let (registry, key) = (Registry::<u32>::default(), ClientId::new("c"));
         let owner = claim(&registry, &key);
         drop(claim(&registry, &key));
-        assert!(registry.hand_back(&key, owner.generation, parked(4)));
+        assert_ne!(registry.hand_back(&key, owner.generation, parked(4)), Returned::Foreign);
         let mut next = claim(&registry, &key);
         assert_eq!(received(&mut next.outcome), Some(4));
-        assert!(registry.hand_back(&key, next.generation, None));
+        assert_ne!(registry.hand_back(&key, next.generation, None), Returned::Foreign);
         assert!(registry.is_empty());
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use certus::delivery::{
-    Budget, Ground, Kind, Moment, Outcome, Overflow, Parked, Registry, SessionQueue, Settings, Yield,
+    Budget, Ground, Kind, Moment, Outcome, Overflow, Parked, Registry, Returned, SessionQueue, Settings, Yield,
 };
 use certus::identity::principal::{Holder, Principal};
 use certus::mqtt::{ClientId, TenantId};
@@ -123,7 +123,8 @@ impl Game {
         self.rivals[holder].state = State::Gone;
         let parked =
             session.map(|session| Parked { session, queue: Arc::clone(&self.queue), next: 0, ends: Moment::NEVER });
-        assert!(self.registry.hand_back(&self.key, self.rivals[holder].generation, parked), "it was the owner");
+        let returned = self.registry.hand_back(&self.key, self.rivals[holder].generation, parked);
+        assert_ne!(returned, Returned::Foreign, "it was the owner");
     }
 
     /// Those who wait look whether they were given the session, or superseded.

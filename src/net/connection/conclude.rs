@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::{ConnAck, Disconnect, PropertiesBuf};
-use crate::delivery::{Domain, Item, Mailbox, Parked, Publisher};
+use crate::delivery::{Domain, Item, Mailbox, Parked, Publisher, Returned};
 use crate::identity::policy::Rights;
 use crate::identity::switch::OnForbiddenPublish;
 use crate::mqtt::{ClientId, MessageId, ReasonCode};
@@ -169,9 +169,7 @@ impl Connection {
         let agenda = &self.parts.node.agenda;
         let ends = agenda.end(expiry, Duration::ZERO);
         let parked = Parked { session: resting, queue: Arc::clone(&self.parts.queue), next, ends };
-        if !domain.registry.hand_back(key, generation, Some(parked)) {
-            return;
-        }
+        let Returned::Rests(generation) = domain.registry.hand_back(key, generation, Some(parked)) else { return };
         let away = Away { domain: Arc::clone(domain), key: key.clone(), generation };
         agenda.enter(away, Duration::ZERO, will_waits, expiry, ends);
     }
