@@ -45,6 +45,7 @@ hold pump
 O=$URL/tenant/options/configuration/crl.offline.check.enabled
 ok "$(c8y $O | jq -r .value)" false "because that is off"
 ok "$(code c8y -X PUT $O -d '{"value":"true"}')" 200 "switched on"
+ok "$(code c8y -X PUT ${O/offline/online} -d '{"value":"true"}')" 422 "the other option cannot be: it would do nothing"
 ok "$(gone pump)" gone "the connection has ended"
 ok "$(refused pump)" 1 "and cannot come back"
 ok "$(c fan)" "CONNACK 0 sp 0" "another device can"

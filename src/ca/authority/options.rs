@@ -20,6 +20,8 @@ const SHORTEST: u64 = 300;
 const TOKENS: (&str, &str) = ("oauth.internal", "device-token.lifespan.seconds");
 /// Whether the tenant's own list of serials counts (C8Y-CRL-01).
 pub(super) const OFFLINE_LIST: (&str, &str) = ("configuration", "crl.offline.check.enabled");
+/// Whether lists that certificates name are fetched: they never are.
+const ONLINE_LIST: (&str, &str) = ("configuration", "crl.online.check.enabled");
 /// How long agents' certificates last, days (MC-AGT-06).
 const AGENT_DAYS: (&str, &str) = ("mc", "agent_cert_days");
 /// The most that may be set, days: their CA lasts no longer.
@@ -50,7 +52,7 @@ impl Authority {
         let default = match (category, key) {
             TOKENS => Some(LIFESPAN.to_string()),
             AGENT_DAYS => Some(CERTIFICATE_DAYS.to_string()),
-            OFFLINE_LIST | ("configuration", "crl.online.check.enabled") => Some("false".to_owned()),
+            OFFLINE_LIST | ONLINE_LIST => Some("false".to_owned()),
             _ => None,
         };
         let row = row.or_else(|| Some(named(tenant, category, key, default?)));
@@ -140,9 +142,15 @@ fn check(category: &str, key: &str, value: &str) -> Result<(), Fault> {
         AGENT_DAYS if !value.parse::<u32>().is_ok_and(|days| (1..=MOST_DAYS).contains(&days)) => {
             wrong(format!("{value:?} is no number of days from 1 to {MOST_DAYS}"))
         }
-        (_, "crl.offline.check.enabled" | "crl.online.check.enabled") if !matches!(value, "true" | "false") => {
+        OFFLINE_LIST | ONLINE_LIST if !matches!(value, "true" | "false") => {
             wrong(format!("{value:?} is neither true nor false"))
         }
+        // What was switched on would have to count.
+        ONLINE_LIST if value == "true" => wrong(
+            "no list is fetched from where a certificate says; name the addresses as `crl` of the anchor in the \
+             configuration: what is fetched from there counts, whatever this option is"
+                .to_owned(),
+        ),
         _ => Ok(()),
     }
 }

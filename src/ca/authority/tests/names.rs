@@ -70,7 +70,7 @@ async fn certificates_of_an_earlier_version_are_found_before_and_after_they_are_
     let (caller, made) = (broker(), RenewedKey::Made(key.public_key()));
     let new = house.authority.renew_certificate(&caller, "open", &mine[0], made, false).await.unwrap();
     // In the order of their names, which within a millisecond is by chance.
-    let mut all = [&mine[..], &[new.id.clone()]].concat();
+    let mut all = [&mine[..], std::slice::from_ref(&new.id)].concat();
     all.sort();
     assert_eq!(ids(&house, "a").unwrap(), all);
     assert_eq!(house.authority.index_certificates().unwrap(), 4);
