@@ -261,6 +261,7 @@ fn start_with(settings: Settings, clock: Clock, storage: Storage) -> Result<Brok
             return Err(error.into());
         }
     }
+    net::catch_up(&node);
     for listener in &listeners {
         accepting.spawn("listener", Arc::clone(listener).run(Arc::clone(&node), accepting.clone()));
     }

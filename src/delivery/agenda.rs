@@ -66,7 +66,9 @@ impl<T> Agenda<T> {
 
     /// Enters `what`, due in `after` from now.
     pub fn schedule(&self, after: Duration, what: T) {
-        let at = self.behind_start(after).as_nanos().div_ceil(1_000_000);
+        let time = self.behind_start(after);
+        // What is due at once must be so for whoever asks next.
+        let at = if after.is_zero() { time.as_millis() } else { time.as_nanos().div_ceil(1_000_000) };
         self.enter(u64::try_from(at).unwrap_or(u64::MAX), what);
     }
 
@@ -105,18 +107,25 @@ impl<T> Agenda<T> {
         self.len() == 0
     }
 
+    /// The next thing that is due already.
+    pub fn overdue(&self) -> Option<T> {
+        self.first().ok()
+    }
+
+    /// The first thing, or when it is due.
+    fn first(&self) -> Result<T, Option<Instant>> {
+        let mut due = self.lock();
+        let first = due.peek_mut().ok_or(None)?;
+        let at = self.time(first.at);
+        if at <= self.clock.now() { Ok(PeekMut::pop(first).what) } else { Err(Some(at)) }
+    }
+
     /// The next thing that is due, once it is.
     pub async fn next(&self) -> T {
         loop {
-            let first = match self.lock().peek_mut() {
-                Some(first) => {
-                    let at = self.time(first.at);
-                    if at <= self.clock.now() {
-                        return PeekMut::pop(first).what;
-                    }
-                    Some(at)
-                }
-                None => None,
+            let first = match self.first() {
+                Ok(what) => return what,
+                Err(first) => first,
             };
             match first {
                 None => self.earlier.notified().await,

@@ -99,6 +99,12 @@ impl Due {
         }
     }
 
+    /// A session for which something is due already.
+    fn overdue(&self) -> Option<(Away, Event)> {
+        let will = self.wills.overdue().map(|away| (away, Event::Will));
+        will.or_else(|| self.ends.overdue().map(|away| (away, Event::Expire)))
+    }
+
     /// Waits until the horizon is to be moved.
     pub async fn near_horizon(&self) {
         let horizon = *self.horizon();
@@ -127,6 +133,14 @@ impl Due {
 
 fn left(seconds: u32, gone: Duration) -> Duration {
     Duration::from_secs(seconds.into()).saturating_sub(gone)
+}
+
+/// Does all that is due already. After a start that is before anybody is
+/// listened to: a client that is back at once would take its old will with it.
+pub fn catch_up(node: &Node) {
+    while let Some((away, event)) = node.agenda.overdue() {
+        due(node, &away, event);
+    }
 }
 
 /// Does what is due for a session whose client is away.
@@ -205,6 +219,20 @@ mod tests {
         for _ in 0..2 {
             due.look_ahead(&domains);
             assert_eq!(due.ends.len(), 2, "each is entered once");
+        }
+    }
+
+    #[test]
+    fn what_is_due_at_once_waits_for_no_clock() {
+        let (due, domains) = (Due::new(&Clock::system()), domains());
+        for number in 0..100 {
+            let away = sleep(&due, &domains, &number.to_string(), 3600);
+            due.enter(away, Duration::from_secs(1), Some(number % 2), u32::MAX, Moment::NEVER);
+            assert_eq!(
+                due.overdue().map(|(away, event)| (away.key, event)),
+                Some((ClientId::new(number.to_string().as_str()), Event::Will))
+            );
+            assert!(due.overdue().is_none());
         }
     }
 

@@ -40,7 +40,7 @@ pub use announce::Voice;
 pub use census::{Census, Count};
 pub use clients::{ClientFilter, Connected};
 pub use control::{Command, Live};
-pub use due::{Away, Due, Event, due};
+pub use due::{Away, Due, Event, catch_up, due};
 pub use https::{Guest, HttpsDoor};
 pub use limits::Limits;
 pub use listener::Listener;
