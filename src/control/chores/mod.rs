@@ -64,12 +64,6 @@ impl Chores {
     async fn once(&mut self) -> Result<(), Fault> {
         let authority = self.broker.authority();
         let reader = Arc::clone(authority);
-        let indexed =
-            self.tasks.blocking("certificates by CN", move || reader.index_certificates()).await.transpose()?;
-        if let Some(count) = indexed.filter(|count| *count > 0) {
-            tracing::info!(count, "certificates of an earlier version can be found by their CN");
-        }
-        let reader = Arc::clone(authority);
         let due = self.tasks.blocking("due notices", move || reader.due_notices()).await.transpose()?;
         let due = due.unwrap_or_default();
         if !due.is_empty() {
@@ -84,6 +78,13 @@ impl Chores {
             self.tasks.blocking("audit", move || reader.sweep_audit()).await.transpose()?;
         }
         self.turn += 1;
+        // Last: a certificate that cannot be read holds up nothing else.
+        let reader = Arc::clone(authority);
+        let indexed =
+            self.tasks.blocking("certificates by CN", move || reader.index_certificates()).await.transpose()?;
+        if let Some(count) = indexed.filter(|count| *count > 0) {
+            tracing::info!(count, "certificates of an earlier version can be found by their CN");
+        }
         Ok(())
     }
 }
